@@ -1,0 +1,1 @@
+"""What exists per video, one thin file an asset."""

@@ -1,0 +1,1 @@
+"""The outside world behind four small protocols: plain classes without Dagster."""

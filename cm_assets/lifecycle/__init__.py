@@ -1,0 +1,1 @@
+"""What may happen to a video: pure rules over storage, without Dagster."""

@@ -1,0 +1,76 @@
+"""The four protocols of the outside world, and how long work reports on itself."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from cm_assets.models.audio import Speech
+from cm_assets.models.clips import FetchedClip, FootageQuery
+from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.request import VideoRequest
+from cm_assets.models.script import Script
+
+Progress = Callable[[float], None]
+"""Told the share of the work that is done, 0 to 1, as often as it changes. Cheap to call."""
+
+
+class ScriptWriter(Protocol):
+    """Writes a script for a request."""
+
+    name: str
+
+    def write(self, request: VideoRequest) -> Script:
+        """A script that answers the request.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
+
+class Voice(Protocol):
+    """Speaks a text."""
+
+    name: str
+
+    def voices(self) -> Mapping[str, str]:
+        """The voices that this engine has, each with a description for people. Cheap: loads no model."""
+
+    def speak(self, text: str, *, voice: str, speed: float, language: str) -> Speech:
+        """The text spoken at `speed` times the voice's own pace (0.5 to 2.0), with a time for each of its words.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
+
+class FootageSource(Protocol):
+    """Finds or makes a clip for a scene."""
+
+    name: str
+
+    def fetch(self, query: FootageQuery, into: Path) -> FetchedClip | None:
+        """The best clip for the query, its files written into the folder `into`; None if it has nothing that fits.
+
+        Every file was validated: it decodes to its end and is of the kind that it says.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
+
+class Platform(Protocol):
+    """Publishes a video."""
+
+    name: str
+
+    def publish(self, draft: PostDraft, files: Mapping[str, Path], progress: Progress) -> Post:
+        """The post that shows the draft's video. Called again for the same video, it finds the post that is there.
+
+        Args:
+            draft: what to post.
+            files: local paths of the draft's `video`, `cover`, `srt` and `vtt`, by those names.
+            progress: told as bytes go out.
+
+        Raises:
+            Failure: one of its three classes.
+        """

@@ -1,0 +1,43 @@
+"""What is said, scene by scene, and how the post is called."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from cm_assets.models.base import Model
+
+
+class Scene(Model):
+    """One beat of the video: a narration and what to show under it.
+
+    Attributes:
+        text: what is spoken and captioned.
+        search_terms: what to look for in footage, best first. Never empty after the script stage.
+        clip: name of a file of the user's own footage that must be shown.
+    """
+
+    text: Annotated[str, Field(min_length=1, max_length=10_000)]
+    search_terms: tuple[str, ...] = ()
+    clip: str | None = None
+
+
+class Script(Model):
+    """A finished script.
+
+    Attributes:
+        title: one line, at most 100 characters, without `<` and `>`.
+        description: what the post says under the video.
+        hashtags: without `#`.
+        scenes: in order.
+        language: BCP 47 tag.
+        writer: the engine that wrote it, for the record: `request`, `extractive`, `openai`.
+        model: the language model that was used, if any.
+    """
+
+    title: Annotated[str, Field(min_length=1, max_length=100)]
+    description: str = ""
+    hashtags: tuple[str, ...] = ()
+    scenes: Annotated[tuple[Scene, ...], Field(min_length=1)]
+    language: str = "en"
+    writer: str
+    model: str | None = None

@@ -1,0 +1,56 @@
+"""Per stage: its pool, retries, time limit. The one table; assets, jobs, the command line and the documents read it.
+
+Time limits are those of the workflows this project replaces: script 5 min, audio 10, clips 10, render 30, post 30.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+Seconds = float
+
+
+@dataclass(frozen=True, slots=True)
+class StagePolicy:
+    """How one stage is run.
+
+    Attributes:
+        pool: Dagster concurrency pool that a running step of this stage occupies.
+        pool_limit: steps of this pool at once, over all runs.
+        time_limit: seconds after which the stage's work and all it started is killed.
+        retries: further attempts after a transient failure.
+        first_delay: seconds before the first retry; doubles with each, with jitter.
+    """
+
+    pool: str | None
+    pool_limit: int
+    time_limit: Seconds
+    retries: int
+    first_delay: Seconds
+
+
+MINUTE: Final = 60.0
+
+STAGES: Final[dict[str, StagePolicy]] = {
+    "brief": StagePolicy(pool=None, pool_limit=0, time_limit=1 * MINUTE, retries=0, first_delay=1),
+    "script": StagePolicy(pool="llm", pool_limit=4, time_limit=5 * MINUTE, retries=2, first_delay=2),
+    "audio": StagePolicy(pool="speech", pool_limit=2, time_limit=10 * MINUTE, retries=2, first_delay=2),
+    "background_clips": StagePolicy(pool="footage", pool_limit=4, time_limit=10 * MINUTE, retries=2, first_delay=2),
+    # One render uses both cores of the smallest machine that we support.
+    "render": StagePolicy(pool="render", pool_limit=1, time_limit=30 * MINUTE, retries=1, first_delay=5),
+    # One at a time: the channel folder's feed is rewritten by each post.
+    "published_post/outbox": StagePolicy(
+        pool="publish_outbox", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
+    ),
+}
+
+PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")
+"""Stages of the job `produce_video`, in order."""
+
+PLATFORMS: Final = ("outbox",)
+"""Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
+
+RUN_MAXIMUM: Final[Seconds] = 90 * MINUTE
+"""Longest that one run may take, whoever launched it."""
+
+DEFAULT_POOL_LIMIT: Final = 1
+"""What an unconfigured pool gets: safe, if slow."""

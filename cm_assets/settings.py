@@ -1,0 +1,77 @@
+"""Configuration: `CM_*` variables with their defaults. Never a secret's value; those are read in `resources`."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+
+def _names(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """What can be configured. Each field is the variable `CM_<FIELD>`.
+
+    Attributes:
+        home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
+        artifacts_url: folder or fsspec URL of the artifact store; `<home>/artifacts` by default.
+        database_url: SQLAlchemy URL of the intent database; SQLite in `home` by default.
+        outbox: the local channel folder; `<home>/outbox` by default.
+        voices: voice engines in order of preference.
+        footage: footage sources in order of preference.
+        footage_folder: the user's own videos and pictures.
+        music_folder: the user's own music.
+        kokoro_model: path of kokoro-v1.0.int8.onnx, instead of the packaged weights.
+        ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
+        x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
+        openai_model: model that writes scripts for topics.
+        max_concurrent_runs: videos in the making at once.
+        cache_bytes: bound of the render's segment cache.
+    """
+
+    model_config = SettingsConfigDict(env_prefix="CM_", frozen=True, extra="ignore")
+
+    home: Path = Path(".cm")
+    artifacts_url: str = ""
+    database_url: str = ""
+    outbox: Path | None = None
+    voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
+    footage: Annotated[tuple[str, ...], NoDecode] = ("folder", "illustrated")
+    footage_folder: Path | None = None
+    music_folder: Path | None = None
+    kokoro_model: Path | None = None
+    ffmpeg: Path | None = None
+    x264_preset: str = "superfast"
+    openai_model: str = "gpt-5-mini"
+    max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
+    cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+
+    _split = field_validator("voices", "footage", mode="before")(_names)
+
+    @field_validator("home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after")
+    @classmethod
+    def _absolute(cls, path: Path | None) -> Path | None:
+        return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
+
+    @property
+    def artifacts(self) -> str:
+        """URL of the artifact store."""
+        return self.artifacts_url or str(self.home / "artifacts")
+
+    @property
+    def database(self) -> str:
+        """URL of the intent database."""
+        return self.database_url or f"sqlite:///{self.home / 'cm.sqlite'}"
+
+    @property
+    def channel(self) -> Path:
+        """The local channel folder."""
+        return self.outbox or self.home / "outbox"
+
+    @property
+    def cache(self) -> Path:
+        """Folder of what can be made again: render segments, local copies of remote artifacts."""
+        return self.home / "cache"

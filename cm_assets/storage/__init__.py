@@ -1,0 +1,1 @@
+"""Where things are kept: artifacts and the intent database."""
