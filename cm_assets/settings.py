@@ -75,3 +75,8 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """Folder of what can be made again: render segments, local copies of remote artifacts."""
         return self.home / "cache"
+
+    @property
+    def has_language_model(self) -> bool:
+        """Whether an endpoint or a key for writing about topics is set. Which ones, `resources` knows."""
+        return bool(os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))

@@ -5,10 +5,20 @@ What needs the world to judge (which voices are installed, whether a time is pas
 
 import hashlib
 import json
+import unicodedata
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, field_validator, model_validator
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from cm_assets.partitions import VideoId
@@ -27,14 +37,28 @@ CaptionPosition = Literal["top", "center", "bottom"]
 
 MAX_SCENE_CHARACTERS = 10_000
 
-_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SCENE_CHARACTERS)]
-_Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+
+def _clean(value: object) -> object:
+    """Control characters mean nothing in spoken or shown text, and much to terminals and files."""
+    if not isinstance(value, str):
+        return value
+    return "".join(" " if unicodedata.category(character) == "Cc" else character for character in value)
+
+
+_CLEAN = BeforeValidator(_clean)
+_Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=MAX_SCENE_CHARACTERS), _CLEAN]
+_Line = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200), _CLEAN]
 _FileName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^/\\\x00-\x1f]+$")]
 
 
 class _Part(BaseModel):
     model_config = ConfigDict(
-        frozen=True, extra="forbid", alias_generator=to_camel, validate_by_name=True, validate_by_alias=True
+        frozen=True,
+        extra="forbid",
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        loc_by_alias=False,
     )
 
 
@@ -73,7 +97,7 @@ class Captions(_Part):
 class PostText(_Part):
     """What a post says; what is not given is taken from the script."""
 
-    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)] | None = None
+    title: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100), _CLEAN] | None = None
     description: Annotated[str, StringConstraints(max_length=5000)] | None = None
     hashtags: Annotated[tuple[_Line, ...], Field(max_length=60)] | None = None
     privacy: Literal["public", "unlisted", "private"] | None = None
@@ -108,7 +132,7 @@ class VideoRequest(_Part):
     schema_version: Literal[1] = 1
     id: VideoId | None = None
 
-    topic: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500)] | None = None
+    topic: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=500), _CLEAN] | None = None
     scenes: Annotated[tuple[SceneRequest, ...], Field(min_length=1, max_length=200)] | None = None
     source_text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200_000)] | None = (
         None

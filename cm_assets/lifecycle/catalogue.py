@@ -1,0 +1,38 @@
+"""What this installation can serve, found out without loading a model."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from cm_assets.settings import Settings
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """What a request may ask for.
+
+    Attributes:
+        voices: names of the voices.
+        music: names of the moods and of the user's own tracks.
+        clips: names of the user's own clips.
+        topics: why topics cannot be written about here, or None if they can.
+    """
+
+    voices: Collection[str]
+    music: Collection[str]
+    clips: Collection[str]
+    topics: str | None
+
+
+def catalogue(settings: Settings) -> Catalogue:
+    """Look at what is installed and configured."""
+    from cm_assets.engines.footage.folder import names
+    from cm_assets.engines.speech.catalogue import voices
+    from cm_assets.engines.writing.choice import NO_MODEL
+    from cm_assets.media.music import known
+
+    return Catalogue(
+        voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
+        music=known(settings.music_folder),
+        clips=names(settings.footage_folder) if settings.footage_folder else (),
+        topics=None if settings.has_language_model else NO_MODEL,
+    )

@@ -1,0 +1,146 @@
+"""Accepting a request: judged whole before anything is stored, stored once however often it comes."""
+
+import re
+import secrets
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from cm_assets.lifecycle.catalogue import Catalogue
+from cm_assets.lifecycle.documents import Problem, RequestError
+from cm_assets.models.request import VideoRequest
+from cm_assets.partitions import VideoId
+from cm_assets.policies import PLATFORMS
+from cm_assets.storage.database import Database, StoredRequest, Taken
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A request that is in the database.
+
+    Attributes:
+        stored: its row.
+        repeated: whether it had been there before.
+    """
+
+    stored: StoredRequest
+    repeated: bool
+
+
+def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Problem]:
+    """What this installation, at this time, cannot do of a well-formed request."""
+    problems = []
+    if request.topic is not None and catalogue.topics is not None:
+        problems.append(Problem("topic", catalogue.topics))
+    if request.voice not in catalogue.voices:
+        problems.append(Problem("voice", f"{request.voice!r} is not known here; known: {_listed(catalogue.voices)}"))
+    if request.music.lower() not in {name.lower() for name in catalogue.music}:
+        problems.append(Problem("music", f"{request.music!r} is not known here; known: {_listed(catalogue.music)}"))
+    for index, scene in enumerate(request.scenes or ()):
+        if scene.clip is not None and scene.clip not in catalogue.clips:
+            known = _listed(catalogue.clips) if catalogue.clips else "none, set CM_FOOTAGE_FOLDER"
+            problems.append(Problem(f"scenes.{index}.clip", f"there is no {scene.clip!r}; known: {known}"))
+    problems += [
+        Problem(field, f"{platform!r} is not known; known: {_listed(PLATFORMS)}")
+        for field, platforms in (("platforms", request.platforms), ("post.per_platform", request.post.per_platform))
+        for platform in platforms
+        if platform not in PLATFORMS
+    ]
+    if request.publish_at is not None and request.publish_at <= now:
+        problems.append(Problem("publish_at", f"{request.publish_at.isoformat()} is past"))
+    if request.review == "required":
+        problems.append(Problem("review", "approval by a person is not available yet; leave it out or say auto"))
+    if request.language.split("-")[0] != "en":
+        problems.append(Problem("language", f"{request.language!r} has no voice here; known: en"))
+    return problems
+
+
+def accept(
+    database: Database,
+    catalogue: Catalogue,
+    request: VideoRequest,
+    *,
+    source: str,
+    key: str | None = None,
+    now: datetime | None = None,
+) -> Accepted:
+    """Store a request, or find the one that this repeats.
+
+    Args:
+        database: where it is stored.
+        catalogue: what can be served.
+        request: what is asked for.
+        source: the way in.
+        key: what makes a repeat recognisable; the content's hash by default.
+        now: the time of receipt.
+
+    Raises:
+        RequestError: the request cannot be served, or its key or id stands for other content.
+    """
+    now = now or datetime.now(UTC)
+    key = key or request.content_sha256()
+    for _ in range(2):
+        found = database.find(source, key)
+        if found is None and request.id is not None:
+            found = database.get(request.id)
+        if found is not None:
+            return _repeat(found, request)
+        problems = judge(request, catalogue, now)
+        if problems:
+            raise RequestError(problems)
+        stored = StoredRequest(
+            id=request.id or new_id(request, now),
+            source=source,
+            key=key,
+            document=request.canonical(),
+            content_sha256=request.content_sha256(),
+            priority=request.priority,
+            received_at=now,
+            wanted=True,
+            wanted_at=now,
+            outcome="",
+            reason="",
+            lost_runs=0,
+        )
+        try:
+            database.add(stored)
+        except Taken:
+            continue  # somebody else stored it between the look and the write: now it is found
+        return Accepted(stored, repeated=False)
+    raise RequestError([Problem("id", "is taken")], conflict=True)
+
+
+def _repeat(found: StoredRequest, request: VideoRequest) -> Accepted:
+    if found.content_sha256 != request.content_sha256():
+        field = "id" if request.id == found.id else "request"
+        raise RequestError(
+            [Problem(field, f"video {found.id} was requested with other content; choose another id")], conflict=True
+        )
+    return Accepted(found, repeated=True)
+
+
+def fresh_key() -> str:
+    """A key that no request has: for asking for another video of the same content."""
+    return uuid.uuid4().hex
+
+
+def new_id(request: VideoRequest, now: datetime) -> VideoId:
+    """An id that tells a person what it is: date, a few words, a random suffix."""
+    from anyascii import anyascii
+
+    text = request.post.title or request.topic or request.source_text or (request.scenes or ())[0].text
+    words = re.findall(r"[a-z0-9]+", anyascii(text[:200]).lower())
+    slug = ""
+    for word in words:
+        if len(slug) + 1 + len(word) > 40:
+            break
+        slug = f"{slug}-{word}" if slug else word
+    return "-".join(
+        part for part in (f"{now:%Y-%m-%d}", slug or words[0][:40] if words else "", secrets.token_hex(3)) if part
+    )
+
+
+def _listed(names: Collection[str], most: int = 40) -> str:
+    shown = ", ".join(sorted(names)[:most])
+    return f"{shown}, ... ({len(names)} in all)" if len(names) > most else shown

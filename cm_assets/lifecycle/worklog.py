@@ -1,0 +1,117 @@
+"""What Dagster's event log says about one video: what was made, what runs, what went wrong."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import dagster as dg
+
+from cm_assets.partitions import VideoId
+from cm_assets.policies import PLATFORMS, PRODUCE
+
+PARTITION_TAG = "dagster/partition"
+
+STOPPED_TAG = "cm/stopped"
+"""On runs that ended because their engine did: their videos go on when the next engine starts."""
+
+ACTIVE = (
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+)
+
+STAGES = (*PRODUCE, *(f"published_post/{platform}" for platform in PLATFORMS))
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A materialization of a stage.
+
+    Attributes:
+        storage_id: its place in the event log's one order.
+        run_id: the run that made it.
+        at: when, UTC.
+        metadata: plain values by name.
+    """
+
+    storage_id: int
+    run_id: str
+    at: datetime
+    metadata: Mapping[str, Any]
+
+
+class WorkLog:
+    """Reads the event log of an instance."""
+
+    def __init__(self, instance: dg.DagsterInstance) -> None:
+        self.instance = instance
+
+    def made(self, video: VideoId, stage: str) -> Made | None:
+        """The newest materialization of a stage of a video."""
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split("/")), asset_partitions=[video]), limit=1
+        ).records
+        if not records or records[0].asset_materialization is None:
+            return None
+        record = records[0]
+        return Made(
+            storage_id=record.storage_id,
+            run_id=record.event_log_entry.run_id,
+            at=datetime.fromtimestamp(record.timestamp, UTC),
+            metadata={name: value.value for name, value in records[0].asset_materialization.metadata.items()},
+        )
+
+    def all_made(self, video: VideoId) -> dict[str, Made]:
+        """The newest materialization of every stage that has one."""
+        made = {stage: self.made(video, stage) for stage in STAGES}
+        return {stage: one for stage, one in made.items() if one is not None}
+
+    def runs(self, video: VideoId, *, active: bool, limit: int = 10) -> list[dg.DagsterRun]:
+        """Runs of a video, newest first; only those that have not ended if `active`."""
+        wanted = dg.RunsFilter(tags={PARTITION_TAG: video}, statuses=list(ACTIVE) if active else None)
+        return list(self.instance.get_runs(wanted, limit=limit))
+
+    def newest_run(self, video: VideoId) -> dg.RunRecord | None:
+        """The newest run of a video, ended or not."""
+        records = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=1)
+        return records[0] if records else None
+
+    def worker_pid(self, run: dg.DagsterRun) -> int | None:
+        """The process that executes a run, as it said itself; None before it has."""
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+            event = entry.dagster_event
+            if event is not None and "pid" in event.engine_event_data.metadata:
+                return int(str(event.engine_event_data.metadata["pid"].value))
+        return None
+
+    def failed_blocking_checks(self, stage: str, video: VideoId, made: Made) -> list[str]:
+        """Names of the blocking checks that this very materialization did not pass."""
+        key = dg.AssetKey(stage.split("/"))
+        failed = []
+        for entry in self.instance.all_logs(made.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
+            event = entry.dagster_event
+            evaluation = event.asset_check_evaluation_data if event else None
+            if evaluation is None or evaluation.asset_key != key or evaluation.passed:
+                continue
+            target = evaluation.target_materialization_data
+            if target is not None and target.storage_id == made.storage_id and evaluation.blocking:
+                failed.append(evaluation.check_name)
+        return sorted(set(failed))
+
+    def failure(self, run: dg.DagsterRun) -> tuple[str, str] | None:
+        """The stage and the reason for which a run failed; None if no stage of it failed by itself."""
+        for entry in reversed(self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
+            event = entry.dagster_event
+            if event is None:
+                continue
+            data = event.step_failure_data
+            said = data.user_failure_data.description if data.user_failure_data else None
+            if said is None and data.error is not None:
+                inner = data.error.cause or data.error
+                said = inner.message.strip()
+            stage = (event.step_key or "").replace("published_post__", "published_post/")
+            return stage, said or event.message or "no reason was given"
+        return None

@@ -1,0 +1,70 @@
+"""Where a video stands, for people and programs."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Literal
+
+from cm_assets.models.base import Model
+from cm_assets.partitions import VideoId
+
+State = Literal[
+    "queued",
+    "producing",
+    "awaiting_review",
+    "rejected",
+    "scheduled",
+    "publishing",
+    "published",
+    "partially_published",
+    "failed",
+    "cancelled",
+    "taken_down",
+    "retired",
+]
+
+
+class StageStatus(Model):
+    """One stage of a video.
+
+    Attributes:
+        stage: its name.
+        state: `waiting`, `running` or `done`.
+        share: how far it is, 0 to 1.
+    """
+
+    stage: str
+    state: Literal["waiting", "running", "done"]
+    share: float
+
+
+class Status(Model):
+    """Where a video stands.
+
+    Attributes:
+        id: the video.
+        state: one of the states that the documents explain.
+        stages: each stage of it in order.
+        reason: why it failed; empty otherwise.
+        waiting_for: what it waits for; empty otherwise.
+        received_at: when the request came.
+        run_id: its newest run.
+        links: where things lie: `video`, `cover`, `srt`, `vtt`, `post`, as far as they are made.
+        seconds: length of the video, once it is rendered.
+        size: bytes of the video, once it is rendered.
+    """
+
+    id: VideoId
+    state: State
+    stages: tuple[StageStatus, ...]
+    reason: str = ""
+    waiting_for: str = ""
+    received_at: datetime
+    run_id: str | None = None
+    links: Mapping[str, str] = {}
+    seconds: float | None = None
+    size: int | None = None
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will happen by itself."""
+        return self.state in {"published", "failed", "cancelled", "taken_down", "retired", "rejected"}

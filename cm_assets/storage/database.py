@@ -1,0 +1,235 @@
+"""The intent database: every request for ever, whether it is still wanted, and how far its running step is.
+
+SQLite by default, Postgres by URL. What ran is Dagster's to say and what was made is the artifact store's.
+"""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from cm_assets.partitions import VideoId
+
+HEAD = "0001"
+"""The newest migration; a database that is there needs no look at the migrations."""
+
+metadata = sa.MetaData()
+
+requests = sa.Table(
+    "requests",
+    metadata,
+    sa.Column("id", sa.String(64), primary_key=True),
+    sa.Column("source", sa.String(32), nullable=False),
+    sa.Column("key", sa.String(255), nullable=False),
+    sa.Column("document", sa.JSON, nullable=False),
+    sa.Column("content_sha256", sa.String(64), nullable=False),
+    sa.Column("priority", sa.Integer, nullable=False),
+    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("wanted", sa.Boolean, nullable=False),
+    sa.Column("wanted_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("outcome", sa.String(16), nullable=False, server_default=""),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("lost_runs", sa.Integer, nullable=False, server_default="0"),
+    sa.UniqueConstraint("source", "key"),
+    sa.Index("requests_backlog", "wanted", "priority", "received_at"),
+)
+
+progress = sa.Table(
+    "progress",
+    metadata,
+    sa.Column("video_id", sa.String(64), primary_key=True),
+    sa.Column("stage", sa.String(64), primary_key=True),
+    sa.Column("share", sa.Float, nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class StoredRequest:
+    """A row of intent.
+
+    Attributes:
+        id: the video.
+        source: the way in: `file`, `text`, `dagster`, ...
+        key: what makes a repeat on that way recognisable; unique with `source`.
+        document: the canonical request.
+        content_sha256: of the canonical request.
+        wanted: whether somebody still waits for it: until it is done, failed for good or cancelled.
+        wanted_at: when somebody last asked for it.
+        outcome: `done`, `failed`, `cancelled`, or empty while it is open.
+        reason: why it failed, for a person.
+        lost_runs: runs that died without a word since somebody last asked for the video.
+    """
+
+    id: VideoId
+    source: str
+    key: str
+    document: dict[str, Any]
+    content_sha256: str
+    priority: int
+    received_at: datetime
+    wanted: bool
+    wanted_at: datetime
+    outcome: str
+    reason: str
+    lost_runs: int
+
+
+class Taken(Exception):
+    """The id or the (source, key) is in the database already."""
+
+
+class Database:
+    """The tables, opened lazily and safe to share between threads."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    @cached_property
+    def _engine(self) -> sa.Engine:
+        url = sa.make_url(self.url)
+        if url.get_backend_name() == "sqlite" and url.database:
+            Path(url.database).parent.mkdir(parents=True, exist_ok=True)
+        engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+        if url.get_backend_name() == "sqlite":
+            sa.event.listen(engine, "connect", _prepare_sqlite)
+        self._migrate(engine)
+        return engine
+
+    def _migrate(self, engine: sa.Engine) -> None:
+        if sa.inspect(engine).has_table("alembic_version"):
+            with engine.connect() as connection:
+                if connection.scalar(sa.text("select version_num from alembic_version")) == HEAD:
+                    return
+        from alembic import command
+        from alembic.config import Config
+
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        config = Config()
+        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+        with engine.connect() as connection:
+            if engine.dialect.name == "sqlite":
+                # Two processes that meet a new home at once: the second waits here and finds the work done.
+                connection.exec_driver_sql("begin immediate")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+            connection.commit()
+
+    @contextmanager
+    def _write(self) -> Iterator[sa.Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+    def add(self, request: StoredRequest) -> None:
+        """Store a request.
+
+        Raises:
+            Taken: its id or its (source, key) is there already; nothing was changed.
+        """
+        row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
+        try:
+            with self._write() as connection:
+                connection.execute(requests.insert().values(row))
+        except sa.exc.IntegrityError as error:
+            raise Taken(request.id) from error
+
+    def get(self, video: VideoId) -> StoredRequest | None:
+        """The request of a video."""
+        return self._one(requests.c.id == video)
+
+    def find(self, source: str, key: str) -> StoredRequest | None:
+        """The request that came in on this way under this key."""
+        return self._one((requests.c.source == source) & (requests.c.key == key))
+
+    def _one(self, where: sa.ColumnElement[bool]) -> StoredRequest | None:
+        with self._engine.connect() as connection:
+            row = connection.execute(sa.select(requests).where(where)).one_or_none()
+        return None if row is None else _stored(row)
+
+    def wanted(self, limit: int = 1000) -> list[StoredRequest]:
+        """Open requests, most urgent first, then oldest first."""
+        query = (
+            sa.select(requests)
+            .where(requests.c.wanted)
+            .order_by(requests.c.priority, requests.c.received_at, requests.c.id)
+            .limit(limit)
+        )
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
+
+    def want(self, video: VideoId) -> bool:
+        """Ask for a video (again). False if it was open all along."""
+        with self._write() as connection:
+            changed = connection.execute(
+                requests.update()
+                .where((requests.c.id == video) & ~requests.c.wanted)
+                .values(wanted=True, wanted_at=datetime.now(UTC), outcome="", reason="", lost_runs=0)
+            )
+        return changed.rowcount > 0
+
+    def close(self, video: VideoId, outcome: str, reason: str = "") -> bool:
+        """Nobody waits for it any more: `done`, `failed` or `cancelled`. False if it was closed already."""
+        with self._write() as connection:
+            changed = connection.execute(
+                requests.update()
+                .where((requests.c.id == video) & requests.c.wanted)
+                .values(wanted=False, outcome=outcome, reason=reason)
+            )
+            connection.execute(progress.delete().where(progress.c.video_id == video))
+        return changed.rowcount > 0
+
+    def forget_progress(self, video: VideoId) -> None:
+        """Forget how far the stages of a video were: a new run begins."""
+        with self._write() as connection:
+            connection.execute(progress.delete().where(progress.c.video_id == video))
+
+    def count_lost_run(self, video: VideoId) -> None:
+        """Note that a run of the video died without a word."""
+        with self._write() as connection:
+            connection.execute(
+                requests.update().where(requests.c.id == video).values(lost_runs=requests.c.lost_runs + 1)
+            )
+
+    def report_progress(self, video: VideoId, stage: str, share: float) -> None:
+        """Overwrite how far the running step of a stage is, 0 to 1."""
+        values = {"share": share, "updated_at": datetime.now(UTC)}
+        with self._write() as connection:
+            updated = connection.execute(
+                progress.update().where((progress.c.video_id == video) & (progress.c.stage == stage)).values(values)
+            )
+            if updated.rowcount == 0:
+                connection.execute(progress.insert().values(video_id=video, stage=stage, **values))
+
+    def progress(self, video: VideoId) -> dict[str, float]:
+        """How far each stage of a video has come, 0 to 1; only stages that have reported."""
+        query = sa.select(progress.c.stage, progress.c.share).where(progress.c.video_id == video)
+        with self._engine.connect() as connection:
+            return {row.stage: row.share for row in connection.execute(query)}
+
+    def dispose(self) -> None:
+        """Close all connections."""
+        if "_engine" in self.__dict__:
+            self._engine.dispose()
+
+
+def _prepare_sqlite(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    cursor.execute("pragma busy_timeout = 15000")
+    cursor.execute("pragma journal_mode = wal")
+    # A request that was acknowledged survives a power cut.
+    cursor.execute("pragma synchronous = full")
+    cursor.close()
+
+
+def _stored(row: Any) -> StoredRequest:
+    values = row._asdict()
+    for name in ("received_at", "wanted_at"):
+        if values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
+            values[name] = values[name].replace(tzinfo=UTC)
+    return StoredRequest(**values)

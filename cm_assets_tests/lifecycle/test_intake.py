@@ -1,0 +1,103 @@
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from cm_assets.lifecycle.catalogue import Catalogue
+from cm_assets.lifecycle.documents import RequestError, parse
+from cm_assets.lifecycle.intake import Accepted, accept, fresh_key, new_id
+from cm_assets.partitions import is_video_id
+from cm_assets.storage.database import Database
+
+HERE = Catalogue(voices=("af_heart",), music=("chill", "none"), clips=("dog.mp4",), topics=None)
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Database:
+    return Database(f"sqlite:///{tmp_path / 'cm.sqlite'}")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"voice": "af_nobody"}, "voice"),
+        ({"music": "polka"}, "music"),
+        ({"platforms": ["myspace"]}, "platforms"),
+        ({"post": {"per_platform": {"myspace": {"title": "x"}}}}, "post.per_platform"),
+        ({"publish_at": "2026-11-23T00:00:00Z"}, "publish_at"),
+        ({"scenes": [{"text": "x", "clip": "cat.mp4"}]}, "scenes.0.clip"),
+        ({"review": "required"}, "review"),
+        ({"language": "ja"}, "language"),
+    ],
+)
+def test_what_cannot_be_served_is_refused_before_anything_is_stored(
+    database: Database, change: dict[str, object], field: str
+) -> None:
+    request = parse({"scenes": [{"text": "Hello"}]} | change)
+    with pytest.raises(RequestError, match=field):
+        accept(database, HERE, request, source="file", now=NOW)
+    assert database.wanted() == []
+
+
+def test_a_topic_without_a_model_says_the_ways_on(database: Database) -> None:
+    nowhere = Catalogue(voices=HERE.voices, music=HERE.music, clips=(), topics="no model; set OPENAI_BASE_URL")
+    with pytest.raises(RequestError, match="OPENAI_BASE_URL"):
+        accept(database, nowhere, parse({"topic": "tides"}), source="text", now=NOW)
+
+
+def test_a_repeat_finds_its_video(database: Database) -> None:
+    request = parse({"topic": "tides"})
+    first = accept(database, HERE, request, source="file")
+    again = accept(database, HERE, request, source="file")
+    assert (first.repeated, again.repeated) == (False, True)
+    assert first.stored.id == again.stored.id
+    other = accept(database, HERE, request, source="file", key=fresh_key())
+    assert other.stored.id != first.stored.id
+
+
+def test_other_content_under_the_same_key_or_id_is_refused(database: Database) -> None:
+    accept(database, HERE, parse({"topic": "tides", "id": "tides"}), source="api", key="k1")
+    with pytest.raises(RequestError) as caught:
+        accept(database, HERE, parse({"topic": "moons"}), source="api", key="k1")
+    assert caught.value.conflict
+    with pytest.raises(RequestError, match="id: video tides"):
+        accept(database, HERE, parse({"topic": "moons", "id": "tides"}), source="file")
+
+
+def test_a_repeat_is_recognised_after_its_time_has_passed(database: Database) -> None:
+    request = parse({"topic": "tides", "publish_at": "2026-11-25T00:00:00Z"})
+    first = accept(database, HERE, request, source="file", now=NOW)
+    later = accept(database, HERE, request, source="file", now=NOW + timedelta(days=3))
+    assert later.stored.id == first.stored.id
+
+
+def test_a_race_of_equal_requests_makes_one_video(database: Database) -> None:
+    request = parse({"topic": "tides"})
+    found: list[Accepted] = []
+    start = threading.Barrier(8)
+
+    def submit() -> None:
+        start.wait()
+        found.append(accept(database, HERE, request, source="file"))
+
+    threads = [threading.Thread(target=submit) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len({one.stored.id for one in found}) == 1
+    assert [one.repeated for one in found].count(False) == 1
+    assert len(database.wanted()) == 1
+
+
+@pytest.mark.parametrize(
+    "topic", ["AI trends 2026", "日本の歴史", "🚀🚀🚀", "../../etc/passwd", "x" * 500, "Ünïcödé & Co."]
+)
+def test_a_new_id_is_always_an_id(topic: str) -> None:
+    assert is_video_id(new_id(parse({"topic": topic}), NOW))
+
+
+def test_a_new_id_tells_what_it_is() -> None:
+    assert new_id(parse({"topic": "AI trends"}), NOW).startswith("2026-11-24-ai-trends-")
