@@ -1,0 +1,61 @@
+# Two commands: `make demo` makes a real video, `make test` runs the tests. Each sets up what it needs.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+
+.DEFAULT_GOAL := help
+.PHONY: help demo up test test-slow test-fresh check format lock benchmarks clean
+
+help: ## This list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+
+demo: $(VENV)/.base ## Make examples/ai-trends.yaml into a video
+	$(BIN)/cm make examples/ai-trends.yaml
+
+up: $(VENV)/.base ## Dagster's UI, daemon and code server
+	$(BIN)/cm up
+
+test: $(VENV)/.dev ## The tests
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(VENV)/.dev ## The tests that take longer
+	$(BIN)/pytest -m slow
+
+test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
+	.ci/fresh
+
+check: $(VENV)/.dev ## Format, lint, types, definitions
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+benchmarks: $(VENV)/.dev ## All benchmarks; each prints its ratios
+	.ci/benchmarks
+
+lock: $(UV) ## Renew the locked requirements
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/base.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro -c requirements/base.lock pyproject.toml -o requirements/dev.lock
+
+clean: ## Remove the environment (the videos in .cm stay)
+	rm -rf $(VENV)
+
+$(UV): requirements/uv.lock
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "cm_assets needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.lock
+	@touch $@
+
+$(VENV)/.base: $(UV) requirements/base.lock pyproject.toml
+	test -e $(VENV)/.dev || $(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/base.lock
+	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.base requirements/dev.lock
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/dev.lock
+	@touch $@

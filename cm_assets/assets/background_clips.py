@@ -1,0 +1,119 @@
+"""`background_clips`: what is seen under the narration."""
+
+import math
+from pathlib import Path
+
+import dagster as dg
+
+from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
+from cm_assets.checks.clips import check_clips
+from cm_assets.media.music import mood_of
+from cm_assets.models.base import PermanentFailure
+from cm_assets.models.brief import Brief
+from cm_assets.models.clips import BackgroundClips, Clip, FetchedClip, FootageQuery
+from cm_assets.models.script import Script
+from cm_assets.resources import Footage, ResourceParam
+from cm_assets.storage.artifacts import ArtifactStore
+
+WORDS_PER_SECOND = 2.6
+"""The voices' pace at speed 1: clips are chosen while the narration is still being spoken."""
+
+SECONDS_PER_CLIP = 8.0
+"""A scene that is longer is shown as several clips."""
+
+_MEDIA_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm"}
+_MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
+
+
+@dg.asset(
+    **policy_of("background_clips"),
+    group_name="media",
+    kinds={"ffmpeg"},
+    code_version="1",
+    description="At least one clip per scene, with source, author and licence; none twice.",
+)
+def background_clips(
+    context: dg.AssetExecutionContext,
+    brief: Brief,
+    script: Script,
+    stages: ResourceParam[Stages],
+    store: ResourceParam[ArtifactStore],
+    footage: Footage,
+) -> Results:
+    """The clips of this video."""
+    with stages.run(context) as stage:
+        queries = _queries(brief, script)
+        clips: list[Clip] = []
+        for index, query in enumerate(queries):
+            used = frozenset(clip.key for clip in clips)
+            clips.append(_keep(stage, store, _fetch(footage, query, used, stage.folder)))
+            stage.progress((index + 1) / len(queries))
+        made = BackgroundClips(clips=tuple(clips))
+        yield from results(
+            made,
+            {
+                "clips": len(clips),
+                "sources": ", ".join(sorted({clip.credit.source for clip in clips})),
+                "list": dg.MetadataValue.table(
+                    [
+                        dg.TableRecord(
+                            {
+                                "scene": clip.scene + 1,
+                                "shows": clip.label,
+                                "terms": ", ".join(clip.terms),
+                                "source": clip.credit.source,
+                                "author": clip.credit.author,
+                                "licence": clip.credit.licence,
+                            }
+                        )
+                        for clip in clips
+                    ]
+                ),
+            },
+            check_clips(made, brief.request.size),
+        )
+
+
+def _queries(brief: Brief, script: Script) -> list[FootageQuery]:
+    request = brief.request
+    width, height = request.size
+    queries = []
+    for index, scene in enumerate(script.scenes):
+        seconds = max(1.0, len(scene.text.split()) / WORDS_PER_SECOND / request.speed)
+        count = 1 if scene.clip else max(1, math.ceil(seconds / SECONDS_PER_CLIP))
+        for shot in range(count):
+            queries.append(  # noqa: PERF401 - two nested loops read better
+                FootageQuery(
+                    scene=index,
+                    shot=shot,
+                    text=scene.text,
+                    terms=scene.search_terms,
+                    clip=scene.clip,
+                    width=width,
+                    height=height,
+                    seconds=seconds / count,
+                    mood=mood_of(request.music),
+                    seed=request.random_seed,
+                    used=frozenset(),
+                )
+            )
+    return queries
+
+
+def _fetch(footage: Footage, query: FootageQuery, used: frozenset[str], into: Path) -> FetchedClip:
+    from dataclasses import replace
+
+    query = replace(query, used=used)
+    for source in footage.sources():
+        found = source.fetch(query, into)
+        if found is not None:
+            return found
+    raise PermanentFailure(f"no footage source has anything for scene {query.scene + 1}: add illustrated to CM_FOOTAGE")
+
+
+def _keep(stage: Stage, store: ArtifactStore, fetched: FetchedClip) -> Clip:
+    refs = [
+        store.put_file(stage.video, "background_clips", path, _MEDIA_TYPES[path.suffix.lower()])
+        for path in fetched.files
+    ]
+    return Clip(**fetched.spec.model_dump(), files=tuple(refs))

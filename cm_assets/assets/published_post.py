@@ -1,0 +1,82 @@
+"""`published_post/<platform>`: the video where people see it."""
+
+import dagster as dg
+
+from cm_assets.assets.stage import Results, Stages, policy_of, results
+from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.models.base import PermanentFailure
+from cm_assets.models.brief import Brief
+from cm_assets.models.clips import BackgroundClips
+from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.render import Render
+from cm_assets.models.script import Script
+from cm_assets.resources import Channel, ResourceParam
+from cm_assets.storage.artifacts import ArtifactStore
+
+
+@dg.asset(
+    **policy_of("published_post/outbox"),
+    group_name="posts",
+    kinds={"html"},
+    code_version="1",
+    description="The video in the local channel folder: a page that plays it, a feed, its captions and its record.",
+)
+def outbox(
+    context: dg.AssetExecutionContext,
+    brief: Brief,
+    script: Script,
+    background_clips: BackgroundClips,
+    render: Render,
+    stages: ResourceParam[Stages],
+    store: ResourceParam[ArtifactStore],
+    channel: Channel,
+) -> Results:
+    """The post of this video in the outbox."""
+    with stages.run(context) as stage:
+        _refuse_unfit(context, stage.video, render)
+        if "outbox" not in brief.request.platforms:
+            raise PermanentFailure(f"the request of {stage.video} does not name the platform outbox")
+        draft = _draft(brief, script, background_clips, render, "outbox")
+        files = {name: store.local(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
+        post = channel.platform().publish(draft, files, stage.progress)
+        yield from results(
+            post,
+            {
+                "title": draft.title,
+                "post": dg.MetadataValue.url(post.url),
+                "id": post.post_id,
+                "published at": dg.MetadataValue.timestamp(post.published_at),
+                "render": post.render_sha256[:16],
+            },
+        )
+
+
+def _refuse_unfit(context: dg.AssetExecutionContext, video: str, render: Render) -> None:
+    """Nothing leaves the house whose blocking checks, of this very render, did not pass."""
+    log = WorkLog(context.instance)
+    made = log.made(video, "render")
+    if made is None or made.metadata.get("sha256") != render.video.sha256:
+        raise PermanentFailure(f"the render of {video} has just changed: publish it again")
+    failed = log.failed_blocking_checks("render", video, made)
+    if failed:
+        raise PermanentFailure(f"the render of {video} did not pass {', '.join(failed)}: render it again")
+
+
+def _draft(brief: Brief, script: Script, clips: BackgroundClips, render: Render, platform: str) -> PostDraft:
+    text = brief.request.post.on(platform)
+    return PostDraft(
+        video_id=brief.video_id,
+        title=text.title or script.title,
+        description=text.description if text.description is not None else script.description,
+        hashtags=text.hashtags if text.hashtags is not None else script.hashtags,
+        language=script.language,
+        seconds=render.seconds,
+        width=render.width,
+        height=render.height,
+        video=render.video,
+        cover=render.cover,
+        srt=render.srt,
+        vtt=render.vtt,
+        ai_disclosure=True if text.ai_disclosure is None else text.ai_disclosure,
+        credits=tuple(dict.fromkeys(clip.credit for clip in clips.clips)),
+    )

@@ -1,0 +1,152 @@
+"""How every stage runs: failures in their classes, the time limit, a work folder, progress.
+
+Asset bodies do their work inside `Stages.run`; nothing else in this package catches errors.
+"""
+
+import errno
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import dagster as dg
+
+from cm_assets.checks.finding import Finding, specs
+from cm_assets.models.base import AskedToWait, Model, PermanentFailure, TransientFailure
+from cm_assets.partitions import PARTITIONS, is_video_id
+from cm_assets.policies import STAGES
+from cm_assets.storage.database import Database
+
+videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
+
+PROGRESS_INTERVAL = 0.5
+"""Seconds between two writes of a step's progress."""
+
+
+class TimeLimitReached(BaseException):
+    """The stage's time is up. No `Exception`, so that no engine's fallback mistakes it for a failure of its own."""
+
+
+class Stage:
+    """One stage of one video, while it runs.
+
+    Attributes:
+        video: whose it is.
+        name: the stage.
+        folder: for files in the making; gone afterwards.
+    """
+
+    def __init__(self, video: str, name: str, folder: Path, database: Database) -> None:
+        self.video = video
+        self.name = name
+        self.folder = folder
+        self._database = database
+        self._told = 0.0
+
+    def progress(self, share: float) -> None:
+        """Tell people how far the work is, 0 to 1."""
+        now = time.monotonic()
+        if now - self._told >= PROGRESS_INTERVAL:
+            self._told = now
+            self._database.report_progress(self.video, self.name, min(max(share, 0.0), 1.0))
+
+
+class Stages:
+    """Runs stages.
+
+    Args:
+        database: takes their progress.
+        work: folder for files in the making.
+    """
+
+    def __init__(self, database: Database, work: Path) -> None:
+        self._database = database
+        self._work = work
+
+    @contextmanager
+    def run(self, context: dg.AssetExecutionContext) -> Iterator[Stage]:
+        """Run the body as the stage that is named by the asset's key.
+
+        Raises:
+            dagster.Failure: the work failed; retried or not by its class.
+            dagster.RetryRequested: a service said when to come back.
+        """
+        name = context.asset_key.to_user_string()
+        video = context.partition_key
+        policy = STAGES[name]
+        if not is_video_id(video):
+            raise dg.Failure(f"{video!r} is no video id: lower-case letters, digits and hyphens", allow_retries=False)
+        self._work.mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
+        try:
+            self._database.report_progress(video, name, 0.0)
+            with _time_limit(policy.time_limit):
+                yield Stage(video, name, folder, self._database)
+            self._database.report_progress(video, name, 1.0)
+        except TimeLimitReached:
+            raise dg.Failure(f"{name} took longer than its {policy.time_limit / 60:g} minutes") from None
+        except PermanentFailure as failure:
+            raise dg.Failure(str(failure), allow_retries=False) from failure
+        except TransientFailure as failure:
+            raise dg.Failure(str(failure)) from failure
+        except AskedToWait as wait:
+            raise dg.RetryRequested(max_retries=policy.retries, seconds_to_wait=wait.seconds) from wait
+        except OSError as error:
+            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+                raise dg.Failure("the disk is full: free some space, then make the video again") from error
+            raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _time_limit(seconds: float) -> Iterator[None]:
+    def fire(_signal: int, _frame: FrameType | None) -> None:
+        raise TimeLimitReached
+
+    before = signal.signal(signal.SIGALRM, fire)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def policy_of(stage: str) -> dict[str, Any]:
+    """The arguments of `@asset` that are the same for every stage, from the policy table."""
+    policy = STAGES[stage]
+    retries = dg.RetryPolicy(
+        max_retries=policy.retries,
+        delay=policy.first_delay,
+        backoff=dg.Backoff.EXPONENTIAL,
+        jitter=dg.Jitter.PLUS_MINUS,
+    )
+    return {
+        "key": dg.AssetKey(stage.split("/")),
+        "partitions_def": videos,
+        "pool": policy.pool,
+        "retry_policy": retries if policy.retries else None,
+        "check_specs": specs(stage),
+        "op_tags": {"cm/time_limit": f"{policy.time_limit:g}"},
+        "owners": ["team:cm_assets"],
+    }
+
+
+Results = Iterator[dg.MaterializeResult[Any]]
+"""What an asset yields. An asset with checks has several outputs, which no return annotation can name."""
+
+
+def results(model: Model, metadata: Mapping[str, Any], findings: Sequence[Finding] = ()) -> Results:
+    """The model, with what people want to see of it and the findings of its checks."""
+    yield dg.MaterializeResult(
+        value=model,
+        metadata=dict(metadata),
+        check_results=[finding.result() for finding in findings],
+        data_version=dg.DataVersion(model.content_sha256()),
+    )

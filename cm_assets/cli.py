@@ -1,0 +1,170 @@
+"""`cm`: the command line. Results go to stdout, all else to stderr; exit 0 done, 1 failed, 2 bad input."""
+
+import json
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, NoReturn
+
+import typer
+
+from cm_assets.lifecycle.documents import RequestError, read
+from cm_assets.settings import Settings
+
+app = typer.Typer(
+    name="cm",
+    help="Makes short vertical videos and posts them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RequestArgument = Annotated[
+    str, typer.Argument(metavar="REQUEST", help="A request file, '-' for standard input, or a topic in quotes.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
+
+CANCEL_LIMIT = 4.0
+"""Seconds that a cancelled video's run has to be gone; after that the engine is left to sweep it away."""
+
+
+@app.command()
+def make(
+    request: RequestArgument,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE.mp4", help="Also put the video here.", dir_okay=False)
+    ] = None,
+    new: Annotated[bool, typer.Option("--new", help="Make another one, even if this was asked for before.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a video: submit the request, follow it to its end, and say where everything lies.
+
+    A request that was made before is shown, one that was interrupted is resumed.
+    """
+    from cm_assets.cli_follow import follow, interrupted, show
+    from cm_assets.client import Client
+
+    if output is not None and output.suffix.lower() != ".mp4":
+        _refuse("--output: must end in .mp4", as_json)
+    if output is not None and not output.absolute().parent.is_dir():
+        _refuse(f"--output: there is no folder {output.absolute().parent}", as_json)
+    try:
+        document, source = _document(request)
+        client = Client(_settings())
+        accepted = client.submit(document, source=source, new=new)
+    except RequestError as error:
+        _refuse_request(error, as_json)
+    video = accepted.stored.id
+    stop = _stop_on_signals()
+    status = follow(client, video, stop, repeated=accepted.repeated)
+    if stop.is_set() and not status.ended:
+        interrupted(client, video, CANCEL_LIMIT)
+        raise typer.Exit(130)
+    if output is not None and "video" in status.links:
+        _copy(Path(status.links["video"]), output)
+    if as_json:
+        _print_json(json.loads(status.model_dump_json()) | ({"output": str(output.absolute())} if output else {}))
+    else:
+        show(status, output)
+    raise typer.Exit(0 if status.state in {"published", "scheduled", "queued"} else 1)
+
+
+@app.command()
+def up(
+    port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")] = 3000,
+) -> None:
+    """Start Dagster's UI, its daemon and the code server, and print the address. One Ctrl-C stops all."""
+    from cm_assets.cli_up import serve
+
+    raise typer.Exit(serve(_settings(), port, _stop_on_signals()))
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what is installed, configured and reachable, what is missing, and how to get it."""
+    from cm_assets.cli_doctor import examine, report
+
+    findings = examine(_settings())
+    if as_json:
+        _print_json({"ok": all(finding.fine for finding in findings), "findings": [f.as_dict() for f in findings]})
+    else:
+        report(findings)
+    raise typer.Exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+def main() -> None:
+    """Run `cm`."""
+    app()
+
+
+def _settings() -> Settings:
+    from pydantic import ValidationError
+
+    try:
+        return Settings()
+    except ValidationError as error:
+        for item in error.errors():
+            typer.echo(f"cm: CM_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}", err=True)
+        raise typer.Exit(2) from None
+
+
+def _document(request: str) -> tuple[Any, str]:
+    """The document that REQUEST stands for, and the way in that it came."""
+    if request == "-":
+        return read(sys.stdin.buffer.read()), "file"
+    path = Path(request)
+    if path.is_file():
+        return read(path.read_bytes()), "file"
+    if path.suffix in {".yaml", ".yml", ".json"} or os.sep in request:
+        from cm_assets.lifecycle.documents import Problem
+
+        raise RequestError([Problem("REQUEST", f"there is no file {request}")])
+    return {"topic": request}, "text"
+
+
+def _refuse_request(error: RequestError, as_json: bool) -> NoReturn:
+    if as_json:
+        _print_json({"errors": [{"field": p.field, "message": p.message} for p in error.problems]})
+    for problem in error.problems:
+        typer.echo(f"cm: {problem}", err=True)
+    raise typer.Exit(2)
+
+
+def _refuse(message: str, as_json: bool) -> NoReturn:
+    field, _, said = message.partition(": ")
+    if as_json:
+        _print_json({"errors": [{"field": field, "message": said}]})
+    typer.echo(f"cm: {message}", err=True)
+    raise typer.Exit(2)
+
+
+def _print_json(value: object) -> None:
+    typer.echo(json.dumps(value, indent=2))
+
+
+def _copy(source: Path, target: Path) -> None:
+    import shutil
+
+    part = target.with_name(f".{target.stem}.{os.getpid()}.part.mp4")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _stop_on_signals() -> threading.Event:
+    """An event that Ctrl-C and SIGTERM set. An exception out of a handler can be lost in a library's clean-up."""
+    stop = threading.Event()
+
+    def set_it(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    # SIGINT too: a shell that starts a job in the background has it ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, set_it)
+    return stop

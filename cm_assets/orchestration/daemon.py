@@ -1,0 +1,31 @@
+"""Starts `dagster-daemon` as soon as the code server answers; before that it would wait a minute to look again."""
+
+import socket
+import sys
+import time
+from importlib.metadata import entry_points
+from pathlib import Path
+
+
+def main() -> None:
+    """Wait for the socket, then become the daemon. Arguments: the socket, then the daemon's own."""
+    path, arguments = Path(sys.argv[1]), sys.argv[2:]
+    program = entry_points(group="console_scripts")["dagster-daemon"].load()
+    while not answers(path):
+        time.sleep(0.05)
+    sys.argv = ["dagster-daemon", *arguments]
+    program()
+
+
+def answers(path: Path) -> bool:
+    """Whether something listens on a Unix socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        try:
+            client.connect(str(path))
+        except OSError:
+            return False
+        return True
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,199 @@
+"""The engine of a home: code server, daemon, and the intake that launches what is wanted. One per home.
+
+It lives as long as somebody holds a lease on it (`cm make`, `cm up`) and takes everything it started with it.
+"""
+
+import hashlib
+import logging
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+
+import dagster as dg
+import psutil
+
+from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
+from cm_assets.orchestration import home as homes
+from cm_assets.orchestration.daemon import answers
+from cm_assets.orchestration.intake import Intake
+from cm_assets.orchestration.launching import LOCATION, Launcher
+from cm_assets.orchestration.processes import kill_tree, start, stop, sweep
+from cm_assets.settings import Settings
+from cm_assets.storage.database import Database
+
+log = logging.getLogger("cm_assets.engine")
+
+TICK = 0.25
+"""Seconds between two looks at what is wanted."""
+
+START_LIMIT = 60.0
+"""Seconds that the code server has to answer."""
+
+
+class Engine:
+    """Supervises the processes of one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._folder = homes.engine_folder(settings)
+        self._sockets = _socket_folder(settings.home)
+        self._socket = self._sockets / "code.sock"
+        self._code_server: subprocess.Popen[bytes] | None = None
+        self._daemon: subprocess.Popen[bytes] | None = None
+        self._stopping = False
+
+    def run(self) -> int:
+        """Run until nobody needs the engine; the exit code. 3: the home has an engine already."""
+        lock = homes.engine_lock(self._settings)
+        if not lock.take():
+            return 3
+        lease = homes.lease(self._settings)
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+        try:
+            swept = sweep(self._settings.home, but=_self_and_parents())
+            if swept:
+                log.warning("killed %d processes that an earlier engine had left", swept)
+            homes.initialise()
+            self._start()
+            with ExitStack() as stack:
+                instance = stack.enter_context(dg.DagsterInstance.get())
+                worklog = WorkLog(instance)
+                self._bury_the_dead(worklog)
+                self._wait_for_code_server()
+                launcher = stack.enter_context(Launcher(instance, self._socket))
+                database = Database(self._settings.database)
+                intake = Intake(database, worklog, launcher, self._settings.max_concurrent_runs + 2)
+                (self._folder / "ready").touch()
+                log.info("ready")
+                while not self._stopping and not lease.take():
+                    self._supervise(worklog)
+                    intake.tick()
+                    time.sleep(TICK)
+                self._shut_down(worklog)
+        finally:
+            self._kill_all()
+            shutil.rmtree(self._sockets, ignore_errors=True)
+            (self._folder / "ready").unlink(missing_ok=True)
+            lock.release()
+            lease.release()
+        return 0
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopping = True
+
+    def _start(self) -> None:
+        workspace = self._folder / "workspace.yaml"
+        workspace.write_text(
+            f"load_from:\n  - grpc_server: {{socket: {str(self._socket)!r}, location_name: {LOCATION}}}\n"
+        )
+        self._start_code_server()
+        self._daemon = start(
+            ["-m", "cm_assets.orchestration.daemon", str(self._socket), "run", "-w", str(workspace)],
+            self._settings.home,
+            self._folder / "daemon.log",
+        )
+
+    def _start_code_server(self) -> None:
+        self._socket.unlink(missing_ok=True)
+        self._code_server = start(
+            ["-m", "dagster", "api", "grpc", "-m", "cm_assets.definitions", "-s", str(self._socket)],
+            self._settings.home,
+            self._folder / "code-server.log",
+        )
+
+    def _wait_for_code_server(self) -> None:
+        deadline = time.monotonic() + START_LIMIT
+        while not answers(self._socket):
+            if self._stopping:
+                return
+            assert self._code_server is not None
+            if self._code_server.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"the code server did not start: see {self._folder / 'code-server.log'}")
+            time.sleep(0.05)
+
+    def _supervise(self, worklog: WorkLog) -> None:
+        assert self._code_server is not None
+        assert self._daemon is not None
+        if self._code_server.poll() is not None:
+            log.error("the code server died with code %s; its runs go on in new ones", self._code_server.returncode)
+            # Its run workers can no longer be told anything: what they have finished is kept, the rest is made again.
+            sweep(self._settings.home, but=_self_and_parents() | {self._daemon.pid})
+            self._bury_the_dead(worklog)
+            self._start_code_server()
+            self._wait_for_code_server()
+        if self._daemon.poll() is not None:
+            log.error("the daemon died with code %s; a new one starts", self._daemon.returncode)
+            self._daemon = start(
+                [
+                    *("-m", "cm_assets.orchestration.daemon", str(self._socket)),
+                    *("run", "-w", str(self._folder / "workspace.yaml")),
+                ],
+                self._settings.home,
+                self._folder / "daemon.log",
+            )
+
+    def _bury_the_dead(self, worklog: WorkLog) -> None:
+        """End the runs whose workers are gone, and free their slots. No worker outlives its engine."""
+        instance = worklog.instance
+        for run in instance.get_runs(dg.RunsFilter(statuses=[s for s in ACTIVE if s != dg.DagsterRunStatus.QUEUED])):
+            if run.status == dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceled(run, "Its worker was gone.")
+            else:
+                instance.report_run_failed(run, "Its worker was lost.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+    def _shut_down(self, worklog: WorkLog) -> None:
+        """Stop the work; what is unfinished goes on when the next engine starts."""
+        self._kill_all()
+        instance = worklog.instance
+        for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE))):
+            instance.add_run_tags(run.run_id, {STOPPED_TAG: "engine"})
+            instance.report_run_canceled(run, "The engine was stopped; the video goes on when it starts again.")
+            instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+    def _kill_all(self) -> None:
+        if self._daemon is not None:
+            stop(self._daemon, 0.5)
+        if self._code_server is not None:
+            kill_tree(self._code_server.pid)
+        sweep(self._settings.home, but=_self_and_parents())
+
+
+def _socket_folder(home: Path) -> Path:
+    """A short path of our own, always the same for a home: a Unix socket's has room for about a hundred characters."""
+    name = f"cm-{os.getuid()}-{hashlib.sha256(str(home).encode()).hexdigest()[:12]}"
+    folder = Path(tempfile.gettempdir()) / name
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
+        raise SystemExit(f"{folder} is somebody else's: remove it")
+    return folder
+
+
+def _self_and_parents() -> frozenset[int]:
+    me = psutil.Process()
+    return frozenset([me.pid, *(parent.pid for parent in me.parents())])
+
+
+def main() -> None:
+    """Run the engine of the home that the settings name."""
+    settings = Settings()
+    homes.prepare(settings)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.Formatter.converter = time.gmtime
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    os.environ[homes.MARKER] = str(settings.home)
+    sys.exit(Engine(settings).run())
+
+
+if __name__ == "__main__":
+    main()

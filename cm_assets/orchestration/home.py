@@ -1,0 +1,158 @@
+"""A home as Dagster knows it: its `dagster.yaml`, an initialised instance, the pools' limits, who lives in it.
+
+`cm` owns `$CM_HOME/dagster.yaml`; the checkout's own `dagster.yaml` serves plain `dagster dev`.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from cm_assets.policies import DEFAULT_POOL_LIMIT, STAGES
+from cm_assets.settings import Settings
+
+MARKER = "CM_ENGINE_OF"
+"""Environment variable that every process of an engine carries: the home that it works for."""
+
+
+def engine_folder(settings: Settings) -> Path:
+    """Locks, logs and sockets of the home's engine."""
+    return settings.home / "engine"
+
+
+def prepare(settings: Settings) -> None:
+    """Write the home's `dagster.yaml` and point this process and its children at it. Cheap; imports no Dagster."""
+    for folder in (settings.home, engine_folder(settings), settings.home / "dagster"):
+        folder.mkdir(parents=True, exist_ok=True)
+    text = _dagster_yaml(settings)
+    path = settings.home / "dagster.yaml"
+    if not path.is_file() or path.read_text() != text:
+        part = path.with_name(f".dagster.{os.getpid()}.yaml")
+        part.write_text(text)
+        part.replace(path)
+    os.environ["DAGSTER_HOME"] = str(settings.home)
+    os.environ["CM_HOME"] = str(settings.home)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
+
+
+def initialise() -> None:
+    """Create the instance's tables and set the pools' limits, before anything else opens it.
+
+    Daemon, webserver and code server that meet a new SQLite home together race each other's migrations.
+    """
+    import dagster as dg
+
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+        instance.all_instigator_state()
+        storage = instance.event_log_storage
+        limits = {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
+        current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
+        for pool, limit in limits.items():
+            if current.get(pool) != limit:
+                storage.set_concurrency_slots(pool, limit)
+
+
+class Lock:
+    """A lock of a file that the kernel releases when its holder dies, however it dies."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def take(self, *, shared: bool = False, wait: bool = False) -> bool:
+        """Take the lock; False if somebody else has it and `wait` is not set."""
+        file = self._file or self._path.open("a")
+        try:
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError:
+            if self._file is None:
+                file.close()
+            return False
+        self._file = file
+        return True
+
+    def release(self) -> None:
+        """Give the lock back."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def engine_lock(settings: Settings) -> Lock:
+    """Held by the one engine of a home for as long as it lives."""
+    return Lock(engine_folder(settings) / "engine.lock")
+
+
+def lease(settings: Settings) -> Lock:
+    """Held, shared, by everybody who needs the engine; when nobody does, it ends."""
+    return Lock(engine_folder(settings) / "lease.lock")
+
+
+def engine_runs(settings: Settings) -> bool:
+    """Whether an engine lives in this home."""
+    lock = engine_lock(settings)
+    if lock.take():
+        lock.release()
+        return False
+    return True
+
+
+@contextmanager
+def needing_engine(settings: Settings) -> Iterator[None]:
+    """Keep an engine alive (which `Client.ensure_engine` starts) for as long as the block runs."""
+    held = lease(settings)
+    held.take(shared=True, wait=True)
+    try:
+        yield
+    finally:
+        held.release()
+
+
+def _dagster_yaml(settings: Settings) -> str:
+    import json
+
+    return f"""\
+# Written by cm at every start; change the CM_* settings instead.
+storage:
+  sqlite:
+    base_dir: {json.dumps(str(settings.home / "dagster"))}
+local_artifact_storage:
+  module: dagster._core.storage.root
+  class: LocalArtifactStorage
+  config:
+    base_dir: {json.dumps(str(settings.home / "dagster"))}
+# Capturing stdout would cost four processes for each step; what matters is in the event log.
+compute_logs:
+  module: dagster._core.storage.noop_compute_log_manager
+  class: NoOpComputeLogManager
+run_coordinator:
+  module: dagster._core.run_coordinator
+  class: QueuedRunCoordinator
+  config:
+    dequeue_interval_seconds: 1
+concurrency:
+  pools:
+    granularity: op
+    default_limit: {DEFAULT_POOL_LIMIT}
+  runs:
+    max_concurrent_runs: {settings.max_concurrent_runs}
+    tag_concurrency_limits:
+      # Runs of one video never overlap, wherever they were launched.
+      - key: dagster/partition
+        limit: 1
+        value:
+          applyLimitPerUniqueValue: true
+run_monitoring:
+  enabled: true
+  poll_interval_seconds: 5
+  max_resume_run_attempts: 0
+  free_slots_after_run_end_seconds: 5
+  cancel_timeout_seconds: 30
+telemetry:
+  enabled: false
+"""

@@ -1,0 +1,134 @@
+"""The intake: hands what is wanted to Dagster's queue, in order, and notes how it ended."""
+
+import logging
+import time
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from cm_assets.lifecycle.documents import parse
+from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Done, Launch, next_step
+from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
+from cm_assets.orchestration.launching import Launcher, LaunchFailed
+from cm_assets.orchestration.processes import kill_tree
+from cm_assets.partitions import PARTITIONS
+from cm_assets.storage.database import Database, StoredRequest
+
+log = logging.getLogger("cm_assets.intake")
+
+CANCEL_GRACE = 2.0
+"""Seconds that a cancelled run has to say which process it is."""
+
+
+class Intake:
+    """Looks at what is wanted and acts on it.
+
+    Args:
+        database: what is wanted.
+        worklog: what ran.
+        launcher: launches runs.
+        capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
+    """
+
+    def __init__(self, database: Database, worklog: WorkLog, launcher: Launcher, capacity: int) -> None:
+        self._database = database
+        self._worklog = worklog
+        self._launcher = launcher
+        self._capacity = capacity
+        self._not_before: dict[str, datetime] = {}
+        self._cancelled_at: dict[str, float] = {}
+
+    def tick(self) -> None:
+        """One look."""
+        instance = self._worklog.instance
+        active = {
+            run.tags[PARTITION_TAG]: run
+            for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE)))
+            if PARTITION_TAG in run.tags
+        }
+        wanted = self._database.wanted()
+        self._cancel_unwanted(active, {request.id for request in wanted})
+        room = self._capacity - len(active)
+        now = datetime.now(UTC)
+        for request in wanted:
+            if request.id in active or self._not_before.get(request.id, now) > now:
+                continue
+            if room <= 0:
+                break
+            if self._advance(request, now):
+                room -= 1
+
+    def _advance(self, stored: StoredRequest, now: datetime) -> bool:
+        """Do what is next for a video that has no run in flight; whether a run was launched."""
+        if self._ended_badly(stored):
+            return False
+        request = parse(stored.document)
+        made = {stage: one.storage_id for stage, one in self._worklog.all_made(stored.id).items()}
+        step = next_step(request, made, now)
+        if isinstance(step, Done):
+            self._database.close(stored.id, "done")
+        elif isinstance(step, Launch):
+            self._worklog.instance.add_dynamic_partitions(PARTITIONS, [stored.id])
+            self._database.forget_progress(stored.id)
+            try:
+                run_id = self._launcher.launch(
+                    # Dagster serves the highest number first, a request's 1 is the most urgent.
+                    step.job,
+                    step.stages,
+                    stored.id,
+                    {"dagster/priority": str(-stored.priority)},
+                )
+            except LaunchFailed as failure:
+                log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+                self._database.close(stored.id, "failed", str(failure))
+                return False
+            log.info("%s: %s of %s as run %s", stored.id, step.job, ", ".join(step.stages), run_id)
+            return True
+        else:
+            self._not_before[stored.id] = step.until
+        return False
+
+    def _ended_badly(self, stored: StoredRequest) -> bool:
+        """Judge the newest run since the video was last asked for; whether the video is closed by it."""
+        record = self._worklog.newest_run(stored.id)
+        if record is None or record.create_timestamp < stored.wanted_at:
+            return False
+        run = record.dagster_run
+        if run.status == dg.DagsterRunStatus.CANCELED and STOPPED_TAG not in run.tags:
+            return self._database.close(stored.id, "cancelled", "its run was cancelled")
+        if run.status != dg.DagsterRunStatus.FAILURE:
+            return False
+        failure = self._worklog.failure(run)
+        if failure is not None:
+            stage, reason = failure
+            return self._database.close(stored.id, "failed", f"{stage}: {reason}")
+        self._database.count_lost_run(stored.id)
+        if stored.lost_runs + 1 >= MAX_LOST_RUNS:
+            return self._database.close(stored.id, "failed", f"its worker was lost {MAX_LOST_RUNS} times")
+        return False
+
+    def _cancel_unwanted(self, active: dict[str, dg.DagsterRun], wanted: set[str]) -> None:
+        for video, run in active.items():
+            if video in wanted:
+                continue
+            stored = self._database.get(video)
+            if stored is not None and stored.outcome == "cancelled":
+                self._cancel(run)
+
+    def _cancel(self, run: dg.DagsterRun) -> None:
+        """End a run now. A killed step leaves nothing half made, so there is nothing to wait for."""
+        instance = self._worklog.instance
+        since = self._cancelled_at.setdefault(run.run_id, time.monotonic())
+        if run.status in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}:
+            pid = self._worklog.worker_pid(run)
+            if pid is None and time.monotonic() - since < CANCEL_GRACE:
+                return  # it is just being born: the next look will find it
+            if run.status != dg.DagsterRunStatus.CANCELING:
+                instance.report_run_canceling(run)
+            if pid is not None:
+                kill_tree(pid)
+        now = instance.get_run_by_id(run.run_id)
+        if now is not None and not now.is_finished:
+            instance.report_run_canceled(now, "Cancelled.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        self._cancelled_at.pop(run.run_id, None)

@@ -1,0 +1,23 @@
+"""The two jobs: making a video, and posting it."""
+
+import dagster as dg
+
+from cm_assets.policies import PLATFORMS, PRODUCE, RUN_MAXIMUM
+
+_TAGS = {"dagster/max_runtime": str(int(RUN_MAXIMUM))}
+
+produce_video = dg.define_asset_job(
+    "produce_video",
+    selection=dg.AssetSelection.assets(*PRODUCE),
+    description="Makes a video, from its request to its render.",
+    tags=_TAGS,
+)
+
+publish_video = dg.define_asset_job(
+    "publish_video",
+    selection=dg.AssetSelection.assets(*(["published_post", platform] for platform in PLATFORMS)),
+    description="Posts a rendered video on the platforms that its request names.",
+    # Posts are few and wait for the network: a process for each would cost more than it gives.
+    executor_def=dg.in_process_executor,
+    tags=_TAGS,
+)

@@ -1,0 +1,93 @@
+"""Launching runs by Dagster's GraphQL schema, executed in this process against the code server.
+
+The same mutations that the webserver serves, without a webserver. The workspace classes carry private names;
+`test_launching.py` guards them.
+"""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.workspace.context import WorkspaceProcessContext
+from dagster._core.workspace.load_target import GrpcServerTarget
+from dagster_graphql.schema import create_schema
+
+from cm_assets.lifecycle.worklog import PARTITION_TAG
+
+LOCATION = "cm_assets"
+REPOSITORY = "__repository__"
+
+_LAUNCH = """
+mutation Launch($params: ExecutionParams!) {
+  launchRun(executionParams: $params) {
+    __typename
+    ... on LaunchRunSuccess { run { runId } }
+    ... on PythonError { message }
+    ... on RunConfigValidationInvalid { errors { message } }
+    ... on InvalidSubsetError { message }
+    ... on PipelineNotFoundError { message }
+  }
+}
+"""
+
+
+class LaunchFailed(Exception):
+    """Dagster did not take the run."""
+
+
+class Launcher:
+    """Launches runs on the code server behind a Unix socket."""
+
+    def __init__(self, instance: dg.DagsterInstance, code_server: Path) -> None:
+        target = GrpcServerTarget(host="localhost", port=None, socket=str(code_server), location_name=LOCATION)
+        self._context = WorkspaceProcessContext(instance, target)
+        self._schema = create_schema()
+
+    def __enter__(self) -> Self:
+        self._context.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._context.__exit__(kind, error, trace)
+
+    def launch(self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str]) -> str:
+        """Put a run of a job, limited to some stages of a video, into the queue; its run id.
+
+        Raises:
+            LaunchFailed: Dagster said no, and why.
+        """
+        all_tags = {PARTITION_TAG: video, "cm/video": video, **tags}
+        params = {
+            "selector": {
+                "repositoryLocationName": LOCATION,
+                "repositoryName": REPOSITORY,
+                "jobName": job,
+                "assetSelection": [{"path": stage.split("/")} for stage in stages],
+            },
+            "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
+        }
+        answer = self.execute(_LAUNCH, {"params": params})["launchRun"]
+        if answer["__typename"] != "LaunchRunSuccess":
+            said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))
+            raise LaunchFailed(f"{job} of {video}: {said or answer['__typename']}")
+        return str(answer["run"]["runId"])
+
+    def execute(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
+        """Execute a GraphQL document.
+
+        Raises:
+            LaunchFailed: it has errors.
+        """
+        result = asyncio.run(
+            self._schema.execute_async(
+                query, context_value=self._context.create_request_context(), variable_values=dict(variables)
+            )
+        )
+        if result.errors or result.data is None:
+            raise LaunchFailed("; ".join(str(error) for error in result.errors or ()))
+        return dict(result.data)

@@ -1,0 +1,81 @@
+"""The processes of an engine: started with its mark, stopped to the last grandchild."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from cm_assets.orchestration.home import MARKER
+
+
+def start(arguments: Sequence[str], home: Path, log: Path) -> subprocess.Popen[bytes]:
+    """Start a Python program of the engine in a session of its own, its output appended to a log."""
+    with log.open("ab") as out:
+        return subprocess.Popen(
+            [sys.executable, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {MARKER: str(home)},
+            start_new_session=True,
+        )
+
+
+def marked(home: Path, *, but: frozenset[int] = frozenset()) -> list[psutil.Process]:
+    """Every process on this machine that carries the mark of the home's engine, except the pids in `but`."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid not in but and process.environ().get(MARKER) == str(home):
+                found.append(process)
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def sweep(home: Path, *, but: frozenset[int] = frozenset()) -> int:
+    """Kill every marked process, and those it started meanwhile; how many there were."""
+    count = 0
+    for _ in range(5):
+        found = marked(home, but=but)
+        if not found:
+            break
+        count += len(found)
+        for process in found:
+            _kill(process)
+        psutil.wait_procs(found, timeout=2)
+    return count
+
+
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it started."""
+    try:
+        root = psutil.Process(pid)
+        family = [root, *root.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    for process in family:
+        _kill(process)
+    psutil.wait_procs(family, timeout=2)
+
+
+def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
+    """Ask a process to end, and make it."""
+    if process.poll() is None:
+        process.terminate()
+        deadline = time.monotonic() + seconds
+        while process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.05)
+    if process.poll() is None:
+        kill_tree(process.pid)
+        process.wait(5)
+
+
+def _kill(process: psutil.Process) -> None:
+    with suppress(psutil.Error):
+        process.kill()

@@ -1,0 +1,164 @@
+"""Engines and stores as Dagster resources. Secrets are named here, as environment variables, and nowhere else."""
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from cm_assets.models.audio import Speech
+from cm_assets.models.base import Model, PermanentFailure
+from cm_assets.models.protocols import FootageSource, Platform, ScriptWriter
+from cm_assets.models.request import VideoRequest
+from cm_assets.settings import Settings
+from cm_assets.storage.artifacts import ArtifactStore
+
+ResourceParam = dg.ResourceParam
+
+
+class Writers(dg.ConfigurableResource[Any]):
+    """Chooses who writes: nobody, an extractor, or a language model.
+
+    Attributes:
+        model: the language model's name.
+        base_url: of an OpenAI-compatible endpoint; the OpenAI service's own if empty.
+        api_key: for it.
+    """
+
+    model: str
+    base_url: str = ""
+    api_key: str = ""
+
+    def writer_for(self, request: VideoRequest) -> ScriptWriter:
+        """The writer for what the request gives.
+
+        Raises:
+            PermanentFailure: the request gives a topic, and no language model is configured.
+        """
+        from cm_assets.engines.writing.choice import writer_for
+
+        return writer_for(request, model=self.model, base_url=self.base_url or None, api_key=self.api_key or None)
+
+
+class Speakers(dg.ConfigurableResource[Any]):
+    """Chooses who speaks.
+
+    Attributes:
+        engines: names of voice engines, in order of preference.
+        kokoro_model: path of Kokoro's weights, if they are not those of the package.
+    """
+
+    engines: list[str]
+    kokoro_model: str = ""
+
+    def speaker(self, voice: str, speed: float, language: str) -> tuple[str, Callable[[str], Speech]]:
+        """The name of the engine that has the voice, and a function that speaks with it.
+
+        Raises:
+            PermanentFailure: no engine has the voice.
+        """
+        from cm_assets.engines.speech.catalogue import engine_for
+
+        engine = engine_for(voice, self.engines, kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None)
+        return engine.name, lambda text: engine.speak(text, voice=voice, speed=speed, language=language)
+
+
+class Footage(dg.ConfigurableResource[Any]):
+    """Where clips come from.
+
+    Attributes:
+        names: of footage sources, in order of preference.
+        folder: the user's own footage, or empty.
+        ffmpeg: path from the settings, or empty.
+    """
+
+    names: list[str]
+    folder: str = ""
+    ffmpeg: str = ""
+
+    def sources(self) -> list[FootageSource]:
+        """The sources that are configured.
+
+        Raises:
+            PermanentFailure: a name is unknown.
+        """
+        from cm_assets.engines.footage.folder import Folder
+        from cm_assets.engines.footage.illustrated import Illustrated
+        from cm_assets.media.ffmpeg import find
+
+        binary = find(Path(self.ffmpeg) if self.ffmpeg else None).path
+        known: Mapping[str, Callable[[], FootageSource | None]] = {
+            "folder": lambda: Folder(Path(self.folder), binary) if self.folder else None,
+            "illustrated": lambda: Illustrated(binary),
+        }
+        unknown = [name for name in self.names if name not in known]
+        if unknown:
+            raise PermanentFailure(f"CM_FOOTAGE names {', '.join(unknown)}; known: {', '.join(known)}")
+        return [source for name in self.names if (source := known[name]()) is not None]
+
+
+class _Studio: ...
+
+
+class Channel(dg.ConfigurableResource[Any]):
+    """The local channel folder as a platform.
+
+    Attributes:
+        folder: where it lies.
+    """
+
+    folder: str
+
+    def platform(self) -> Platform:
+        """The platform `outbox`."""
+        from cm_assets.engines.platforms.outbox import Outbox
+
+        return Outbox(Path(self.folder))
+
+
+class ModelIOManager(dg.IOManager):
+    """Stores models as JSON artifacts; a load reads what the newest materialization names, never a path by habit."""
+
+    def __init__(self, store: ArtifactStore) -> None:
+        self._store = store
+
+    def handle_output(self, context: dg.OutputContext, obj: Model) -> None:
+        """Store a model and name its address in the materialization."""
+        content = obj.to_bytes()
+        asset = _folder(context.asset_key)
+        ref = self._store.put_bytes(context.partition_key, asset, content, ".json", "application/json")
+        self._store.write_convenience_copy(context.partition_key, asset, content)
+        context.add_output_metadata({"model": ref.key})
+
+    def load_input(self, context: dg.InputContext) -> Model:
+        """The model that the newest materialization of the upstream asset names.
+
+        Raises:
+            dagster.Failure: it was never materialised for this video.
+        """
+        instance = context.step_context.instance
+        records = instance.fetch_materializations(
+            dg.AssetRecordsFilter(asset_key=context.asset_key, asset_partitions=[context.partition_key]), limit=1
+        ).records
+        made = records[0].asset_materialization if records else None
+        if made is None or "model" not in made.metadata:
+            name = context.asset_key.to_user_string()
+            raise dg.Failure(
+                f"{name} of {context.partition_key} is not there: materialize it first", allow_retries=False
+            )
+        kind: type[Model] = context.dagster_type.typing_type
+        return kind.model_validate_json(self._store.read(str(made.metadata["model"].value)))
+
+
+def _folder(key: dg.AssetKey) -> str:
+    return "-".join(key.path)
+
+
+def writers(settings: Settings) -> Writers:
+    """The writers, with the endpoint's address and key by reference."""
+    return Writers(
+        model=settings.openai_model,
+        base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
+        api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
+    )
