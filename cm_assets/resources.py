@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -14,7 +14,9 @@ from cm_assets.models.request import VideoRequest
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 
-ResourceParam = dg.ResourceParam
+if TYPE_CHECKING:
+    from cm_assets.media.composition import SegmentCache
+    from cm_assets.media.ffmpeg import Ffmpeg
 
 
 class Writers(dg.ConfigurableResource[Any]):
@@ -98,7 +100,49 @@ class Footage(dg.ConfigurableResource[Any]):
         return [source for name in self.names if (source := known[name]()) is not None]
 
 
-class _Studio: ...
+class Studio(dg.ConfigurableResource[Any]):
+    """Where videos are put together.
+
+    Attributes:
+        ffmpeg: path from the settings, or empty.
+        preset: of x264.
+        cache: folder of encoded shots.
+        cache_bytes: bound of that folder.
+        music_folder: the user's own music, or empty.
+    """
+
+    ffmpeg: str = ""
+    preset: str
+    cache: str
+    cache_bytes: int
+    music_folder: str = ""
+
+    def binary(self) -> "Ffmpeg":
+        """The ffmpeg to use.
+
+        Raises:
+            PermanentFailure: none is fit.
+        """
+        from cm_assets.media.ffmpeg import find
+
+        return find(Path(self.ffmpeg) if self.ffmpeg else None)
+
+    def segments(self) -> "SegmentCache":
+        """The cache of encoded shots."""
+        from cm_assets.media.composition import SegmentCache
+
+        return SegmentCache(Path(self.cache), self.cache_bytes)
+
+    def music(self, name: str, seed: int) -> Path | None:
+        """The track for a mood or a name.
+
+        Raises:
+            PermanentFailure: there is no such track.
+        """
+        from cm_assets.media.music import choose
+
+        track = choose(name, seed=seed, folder=Path(self.music_folder) if self.music_folder else None)
+        return None if track is None else track.path
 
 
 class Channel(dg.ConfigurableResource[Any]):

@@ -7,7 +7,7 @@ from cm_assets.checks.audio import check_audio
 from cm_assets.models.audio import Audio
 from cm_assets.models.brief import Brief
 from cm_assets.models.script import Script
-from cm_assets.resources import ResourceParam, Speakers
+from cm_assets.resources import Speakers
 from cm_assets.storage.artifacts import ArtifactStore
 
 
@@ -22,8 +22,8 @@ def audio(
     context: dg.AssetExecutionContext,
     brief: Brief,
     script: Script,
-    stages: ResourceParam[Stages],
-    store: ResourceParam[ArtifactStore],
+    stages: dg.ResourceParam[Stages],
+    store: dg.ResourceParam[ArtifactStore],
     speakers: Speakers,
 ) -> Results:
     """The narration of this video."""

@@ -12,7 +12,7 @@ from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips, Clip, FetchedClip, FootageQuery
 from cm_assets.models.script import Script
-from cm_assets.resources import Footage, ResourceParam
+from cm_assets.resources import Footage
 from cm_assets.storage.artifacts import ArtifactStore
 
 WORDS_PER_SECOND = 2.6
@@ -36,8 +36,8 @@ def background_clips(
     context: dg.AssetExecutionContext,
     brief: Brief,
     script: Script,
-    stages: ResourceParam[Stages],
-    store: ResourceParam[ArtifactStore],
+    stages: dg.ResourceParam[Stages],
+    store: dg.ResourceParam[ArtifactStore],
     footage: Footage,
 ) -> Results:
     """The clips of this video."""

@@ -12,7 +12,6 @@ from cm_assets.lifecycle.intake import accept
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.request import VideoRequest
-from cm_assets.resources import ResourceParam
 from cm_assets.storage.database import Database
 
 
@@ -35,9 +34,9 @@ class BriefConfig(dg.Config):
 def brief(
     context: dg.AssetExecutionContext,
     config: BriefConfig,
-    stages: ResourceParam[Stages],
-    database: ResourceParam[Database],
-    catalogue: ResourceParam[Catalogue],
+    stages: dg.ResourceParam[Stages],
+    database: dg.ResourceParam[Database],
+    catalogue: dg.ResourceParam[Catalogue],
 ) -> Results:
     """The request of this video."""
     with stages.run(context) as stage:

@@ -7,10 +7,10 @@ from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips
-from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.post import PostDraft
 from cm_assets.models.render import Render
 from cm_assets.models.script import Script
-from cm_assets.resources import Channel, ResourceParam
+from cm_assets.resources import Channel
 from cm_assets.storage.artifacts import ArtifactStore
 
 
@@ -27,8 +27,8 @@ def outbox(
     script: Script,
     background_clips: BackgroundClips,
     render: Render,
-    stages: ResourceParam[Stages],
-    store: ResourceParam[ArtifactStore],
+    stages: dg.ResourceParam[Stages],
+    store: dg.ResourceParam[ArtifactStore],
     channel: Channel,
 ) -> Results:
     """The post of this video in the outbox."""

@@ -6,7 +6,7 @@ from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.checks.script import check_script
 from cm_assets.models.brief import Brief
 from cm_assets.models.script import Script
-from cm_assets.resources import ResourceParam, Writers
+from cm_assets.resources import Writers
 
 
 @dg.asset(
@@ -16,7 +16,7 @@ from cm_assets.resources import ResourceParam, Writers
     code_version="1",
     description="The script: the request's own scenes, an extract of its source text, or a model's about its topic.",
 )
-def script(context: dg.AssetExecutionContext, brief: Brief, stages: ResourceParam[Stages], writers: Writers) -> Results:
+def script(context: dg.AssetExecutionContext, brief: Brief, stages: dg.ResourceParam[Stages], writers: Writers) -> Results:
     """The script of this video."""
     with stages.run(context):
         request = brief.request

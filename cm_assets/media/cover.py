@@ -1,0 +1,57 @@
+"""The cover of a video, and a thumbnail of it for lists."""
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from cm_assets.media.ffmpeg import Ffmpeg, arguments, source
+from cm_assets.models.base import FPS
+
+THUMBNAIL_BYTES = 40_000
+"""A thumbnail that is shown inside a page of the Dagster UI must stay below about 50 kB."""
+
+
+def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path) -> None:
+    """Write the most telling of some frames of a video as a JPEG of its size.
+
+    Args:
+        ffmpeg: does the work.
+        video: the finished file.
+        frames: candidates.
+        target: the JPEG.
+    """
+    best = -1.0
+    for number in frames:
+        candidate = target.with_name(f"candidate-{number}.jpg")
+        graph = source(video, ss=f"{number / FPS:.4f}").output(
+            f"file:{candidate}", format="image2", vcodec="mjpeg", **{"frames:v": 1, "q:v": 3, "update": 1}
+        )
+        ffmpeg.run(arguments(graph))
+        contrast = _contrast(candidate)
+        if contrast > best:
+            best = contrast
+            candidate.replace(target)
+        else:
+            candidate.unlink()
+
+
+def thumbnail(cover: Path, width: int = 240) -> bytes:
+    """A small JPEG of a cover."""
+    from PIL import Image
+
+    with Image.open(cover) as picture:
+        small = picture.resize((width, round(width * picture.height / picture.width)), Image.Resampling.LANCZOS)
+        for quality in (80, 65, 50, 35):
+            out = io.BytesIO()
+            small.save(out, "JPEG", quality=quality)
+            if out.tell() <= THUMBNAIL_BYTES:
+                break
+        return out.getvalue()
+
+
+def _contrast(path: Path) -> float:
+    """How much there is to see: the spread of brightness."""
+    from PIL import Image, ImageStat
+
+    with Image.open(path) as picture:
+        return float(ImageStat.Stat(picture.convert("L").resize((90, 160))).stddev[0])
