@@ -110,7 +110,7 @@ class _Lines:
 
     def _say(self, status: Status) -> None:
         for stage in status.stages:
-            said = stage.state if stage.state != "running" else f"{stage.share * 10:.0f}0 %".replace("00 %", "0 %")
+            said = stage.state if stage.state != "running" else f"{int(stage.share * 10) * 10} %"
             if stage.state != "waiting" and self._said.get(stage.stage) != said:
                 self._said[stage.stage] = said
                 typer.echo(f"{stage.stage}: {said}", err=True)

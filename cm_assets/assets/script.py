@@ -16,7 +16,9 @@ from cm_assets.resources import Writers
     code_version="1",
     description="The script: the request's own scenes, an extract of its source text, or a model's about its topic.",
 )
-def script(context: dg.AssetExecutionContext, brief: Brief, stages: dg.ResourceParam[Stages], writers: Writers) -> Results:
+def script(
+    context: dg.AssetExecutionContext, brief: Brief, stages: dg.ResourceParam[Stages], writers: Writers
+) -> Results:
     """The script of this video."""
     with stages.run(context):
         request = brief.request

@@ -25,7 +25,7 @@ class Catalogue:
 
 def catalogue(settings: Settings) -> Catalogue:
     """Look at what is installed and configured."""
-    from cm_assets.engines.footage.folder import names
+    from cm_assets.engines.footage.library import read
     from cm_assets.engines.speech.catalogue import voices
     from cm_assets.engines.writing.choice import NO_MODEL
     from cm_assets.media.music import known
@@ -33,6 +33,6 @@ def catalogue(settings: Settings) -> Catalogue:
     return Catalogue(
         voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
         music=known(settings.music_folder),
-        clips=names(settings.footage_folder) if settings.footage_folder else (),
+        clips=tuple(item.shown_name for item in read(settings.footage_folder)) if settings.footage_folder else (),
         topics=None if settings.has_language_model else NO_MODEL,
     )

@@ -50,8 +50,8 @@ class _Spoken:
 
     @property
     def frames(self) -> int:
-        length = len(self.samples) / self.sample_rate + LEAD + PAUSE
-        return max(1, math.ceil(round(length * SAMPLE_RATE) / SAMPLES_PER_FRAME))
+        silence = round(LEAD * SAMPLE_RATE) + round(PAUSE * SAMPLE_RATE)
+        return math.ceil((_length_at_48k(self.samples, self.sample_rate) + silence) / SAMPLES_PER_FRAME)
 
 
 def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progress: Progress) -> Narration:
@@ -74,6 +74,7 @@ def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progr
         speech = voice(text)
         timing = speech.timing if timing == "model" else timing
         spoken.append(_trimmed(speech))
+        del speech
         progress((place + 1) / len(scene_texts))
     if not any(np.any(scene.samples) for scene in spoken):
         raise PermanentFailure("scenes: nothing in the script can be spoken, only symbols: write at least one word")
@@ -83,9 +84,8 @@ def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progr
     first = 0
     for scene in spoken:
         start = first * SAMPLES_PER_FRAME + round(LEAD * SAMPLE_RATE)
-        samples = resampled(scene.samples, scene.sample_rate)
-        end = min(start + len(samples), (first + scene.frames) * SAMPLES_PER_FRAME)
-        track[start:end] = samples[: end - start]
+        end = start + _length_at_48k(scene.samples, scene.sample_rate)
+        resample(scene.samples, scene.sample_rate, track[start:end])
         length = scene.frames * SAMPLES_PER_FRAME / SAMPLE_RATE
         scenes.append(SceneAudio(first_frame=first, frames=scene.frames, words=_placed(scene.words, length)))
         first += scene.frames
@@ -94,7 +94,14 @@ def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progr
 
 
 def resampled(samples: Samples, sample_rate: int) -> Samples:
-    """The samples at 48 kHz, as many as the same time takes, nothing delayed.
+    """The samples at 48 kHz, as many as the same time takes; see `resample`."""
+    result = np.zeros(_length_at_48k(samples, sample_rate), np.float32)
+    resample(samples, sample_rate, result)
+    return result
+
+
+def resample(samples: Samples, sample_rate: int, into: Samples) -> None:
+    """Write the samples at 48 kHz, nothing delayed.
 
     Resamples spectra of overlapping blocks. The top twelfth of the narrower band is faded out, so that what a block
     echoes stays within the overlap and nothing folds back.
@@ -102,9 +109,11 @@ def resampled(samples: Samples, sample_rate: int) -> Samples:
     Args:
         samples: mono, in [-1, 1].
         sample_rate: theirs, Hz.
+        into: as many samples as the same time takes at 48 kHz.
     """
     if sample_rate == SAMPLE_RATE:
-        return samples
+        into[:] = samples
+        return
     common = math.gcd(sample_rate, SAMPLE_RATE)
     up, down = SAMPLE_RATE // common, sample_rate // common
     margin = down * math.ceil(2048 / down)
@@ -114,7 +123,6 @@ def resampled(samples: Samples, sample_rate: int) -> Samples:
     faded = bins // 12
     window = np.ones(bins, np.float32)
     window[bins - faded :] = np.cos(np.linspace(0, np.pi / 2, faded, dtype=np.float32)) ** 2
-    result = np.zeros(round(len(samples) * SAMPLE_RATE / sample_rate), np.float32)
     for place, start in enumerate(range(0, len(samples), size)):
         block = np.zeros(wide, np.float32)
         known = samples[max(0, start - margin) : start + size + margin]
@@ -124,9 +132,8 @@ def resampled(samples: Samples, sample_rate: int) -> Samples:
         spectrum[:bins] = np.fft.rfft(block)[:bins] * window
         out = np.fft.irfft(spectrum, wide_out)[cut : wide_out - cut] * (up / down)
         first = place * len(out)
-        room = result[first : first + len(out)]
+        room = into[first : first + len(out)]
         room[:] = out[: len(room)]
-    return result
 
 
 def write_flac(samples: Samples, path: Path) -> None:
@@ -160,7 +167,7 @@ def measure(samples: Samples) -> tuple[float, float]:
     below the mean. The weighting is applied as a finite impulse response, long enough to hold all of it that a float32
     can.
     """
-    peak = float(np.max(np.abs(samples), initial=0.0))
+    peak = _peak(samples)
     step = SAMPLE_RATE // 10
     power = np.array([np.mean(np.square(block, dtype=np.float64)) for block in _k_weighted(samples, step)])
     if len(power) < 4 or peak == 0:
@@ -175,12 +182,12 @@ def measure(samples: Samples) -> tuple[float, float]:
 
 def _trimmed(speech: Speech) -> _Spoken:
     """The utterance from its first sound to its last, its words' times moved along."""
-    loud = np.flatnonzero(np.abs(speech.samples) > _SILENT)
-    if not len(loud):
+    loud = np.abs(speech.samples) > _SILENT
+    if not np.any(loud):
         return _Spoken(speech.samples, speech.sample_rate, speech.words)
     # A margin keeps the soft attack of a consonant and the fading of a vowel.
-    first = max(0, int(loud[0]) - round(0.03 * speech.sample_rate))
-    last = min(len(speech.samples), int(loud[-1]) + round(0.06 * speech.sample_rate))
+    first = max(0, int(np.argmax(loud)) - round(0.03 * speech.sample_rate))
+    last = min(len(speech.samples), len(loud) - int(np.argmax(loud[::-1])) + round(0.06 * speech.sample_rate))
     kept = speech.samples[first:last].astype(np.float32)
     ramp = np.linspace(0, 1, min(len(kept) // 2, round(0.005 * speech.sample_rate)), dtype=np.float32)
     kept[: len(ramp)] *= ramp
@@ -205,8 +212,16 @@ def _placed(words: Sequence[Word], length: Seconds) -> tuple[Word, ...]:
     return tuple(placed)
 
 
+def _length_at_48k(samples: Samples, sample_rate: int) -> int:
+    return round(len(samples) * SAMPLE_RATE / sample_rate)
+
+
+def _peak(samples: Samples) -> float:
+    return max(float(np.max(samples, initial=0.0)), -float(np.min(samples, initial=0.0)))
+
+
 def _turn_down(track: Samples) -> None:
-    peak = float(np.max(np.abs(track), initial=0.0))
+    peak = _peak(track)
     if peak > CEILING:
         track *= np.float32(CEILING / peak)
 

@@ -38,13 +38,13 @@ def layered(spec: ClipSpec, files: Sequence[Path], *, width: int, height: int, f
         .filter("setsar", sar=1)
         .filter("format", pix_fmts="yuv420p")
         .filter("fps", fps=FPS)
-        .filter("trim", end_frame=frames)
     )
     for layer in spec.layers:
         sprite = _sprite(files[layer.file], layer, width / spec.width)
         x, y = _motion(layer, width / spec.width, height / spec.height, height)
         picture = picture.overlay(sprite, x=x, y=y, eval="frame", format="yuv420", eof_action="repeat")
-    return picture
+    # Last: a sprite that arrives after the end would otherwise draw the clip out until it is there.
+    return picture.filter("trim", end_frame=frames)
 
 
 def _sprite(path: Path, layer: Layer, scale: float) -> Any:

@@ -73,7 +73,9 @@ class Folder:
             kind=info.kind,
             key=_key(digest),
             label=item.shown_name,
-            terms=tuple(term for term in query.terms if library.words(term) & item.words),
+            terms=tuple(
+                term.encode(errors="replace").decode() for term in query.terms if library.words(term) & item.words
+            ),
             width=info.width,
             height=info.height,
             seconds=info.seconds,

@@ -74,7 +74,7 @@ class Illustrated:
             kind="layers",
             key=key,
             label=", ".join([*names[:3], family]),
-            terms=tuple(dict.fromkeys(match.term for match in found if match.term)) if hero else (),
+            terms=tuple(dict.fromkeys(_storable(match.term) for match in found if match.term)) if hero else (),
             width=query.width,
             height=query.height,
             layers=tuple(layer for _, layer in layers),
@@ -183,6 +183,11 @@ def _look(place: layout.Place, unit: int, palette: Palette, turn: float) -> spri
     if place.depth == "far":
         return sprites.Look(size, turn * 16, 0.028 * size + 1.5, 0, 0.22, palette.mid, 0.85)
     return sprites.Look(size, turn * 20, 0.05 * size, 0, 0.12, palette.deep, 0.94)
+
+
+def _storable(term: str) -> str:
+    """Half of a surrogate pair can be in a text, but not in a file."""
+    return term.encode(errors="replace").decode()
 
 
 def _kept(content: bytes, into: Path) -> Path:

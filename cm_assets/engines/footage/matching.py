@@ -18,9 +18,17 @@ MOST_WORDS = 1_500
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*(?:\+\+)?")
 _WORD = re.compile(r"(?P<terms_only>\?)?(?P<phrase>[^(]+?)\s*(?:\((?P<conditions>[^)]*)\))?$")
 _SHORTEST_STEM = 5
+_BESIDE = frozenset("night morning evening summer winter world time window people person team man woman".split())  # noqa: SIM905
+"""Last words of search terms that say where or when more than what: "airplane window" is about the airplane."""
+
+_AFTER = frozenset("of from in on at with for by under over near during without".split())  # noqa: SIM905
 _ENDINGS = frozenset({"", "s", "es", "ing", "er", "ers", "ies"})
 """What a word may end in beyond the stem that it shares with a known one. No `-ed`, `-ion` or `-ive`: "production" is
 no "product", and "directed" no "direction"."""
+
+
+_ENDINGS_OF_KNOWN = frozenset({"", "s", "e", "y", "ing", "er", "ers"})
+"""The same for the known word: "still" is no "stillness"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +84,8 @@ class Vocabulary:
 def matches(terms: Sequence[str], text: str, vocabulary: Vocabulary | None = None) -> list[Match]:
     """What can be drawn for a scene, best first: search terms in their order, then the narration's words in theirs.
 
-    Within a term the last words come first: in English they name the thing, those before it say which one.
+    Within a term the last words come first: in English they name the thing, those before it say which one. Not so after
+    a preposition ("earth from space"), and a participle says what the thing does ("horse running").
     """
     known = vocabulary or load()
     tokens = [_tokens(term) for term in terms]
@@ -85,7 +94,7 @@ def matches(terms: Sequence[str], text: str, vocabulary: Vocabulary | None = Non
     found = [
         Match(words, pictures, term)
         for term, words_of_term in zip(terms, tokens, strict=True)
-        for words, pictures in reversed(list(_scan(words_of_term, context, known, in_term=True)))
+        for words, pictures in _best_first(words_of_term, context, known)
     ]
     found += [Match(words, pictures, None) for words, pictures in _scan(narration, context, known, in_term=False)]
     first: dict[tuple[str, ...], Match] = {}
@@ -154,6 +163,19 @@ def _lines(table: str) -> Iterator[tuple[tuple[str, ...], str]]:
                 yield codes, word.strip()
 
 
+def _best_first(tokens: Sequence[str], context: frozenset[str], known: Vocabulary) -> list[tuple[str, tuple[str, ...]]]:
+    found = list(reversed(list(_scan(tokens, context, known, in_term=True))))
+    if len(found) > 1:
+        cut = next((place for place, token in enumerate(tokens) if token in _AFTER), len(tokens))
+        before = {words for words, _ in _scan(tokens[:cut], context, known, in_term=True)}
+        found.sort(key=lambda item: (item[0] not in before, _is_beside(item[0])))
+    return found
+
+
+def _is_beside(words: str) -> bool:
+    return words in _BESIDE or (" " not in words and words.endswith("ing"))
+
+
 def _scan(
     tokens: Sequence[str], context: frozenset[str], known: Vocabulary, *, in_term: bool
 ) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -189,7 +211,8 @@ def _known(tokens: Sequence[str], known: Vocabulary) -> str | None:
     shared = next(
         (i for i, (a, b) in enumerate(zip(phrase, lemma, strict=False)) if a != b), min(len(phrase), len(lemma))
     )
-    return lemma if phrase[shared:] in _ENDINGS else None
+    both = phrase[shared:] in _ENDINGS and lemma[shared:] in _ENDINGS_OF_KNOWN
+    return lemma if both else None
 
 
 def _singulars(word: str) -> Iterator[str]:

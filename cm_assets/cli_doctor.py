@@ -1,0 +1,142 @@
+"""`cm doctor`: what is installed, configured and reachable; what is missing, and how to get it."""
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from urllib.parse import urlsplit
+
+from cm_assets.models.base import Failure
+from cm_assets.settings import Settings
+
+NEEDED_SPACE = 2_000_000_000
+"""Bytes that some videos in the making need."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: what.
+        fine: whether videos can be made with it as it is.
+        said: what was found, and what to do where it is not fine.
+    """
+
+    name: str
+    fine: bool
+    said: str
+
+    def as_dict(self) -> Mapping[str, object]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; slow things, such as models, are only looked for."""
+    looks: list[tuple[str, Callable[[Settings], str]]] = [
+        ("home", _home),
+        ("ffmpeg", _ffmpeg),
+        ("voices", _voices),
+        ("footage", _footage),
+        ("music", _music),
+        ("language model", _model),
+        ("artifacts", _artifacts),
+        ("engine", _engine),
+    ]
+    findings = []
+    for name, look in looks:
+        try:
+            findings.append(Finding(name, True, look(settings)))
+        except (Failure, OSError, ImportError) as error:
+            findings.append(Finding(name, False, str(error)))
+    return findings
+
+
+def report(findings: list[Finding]) -> None:
+    """Print the findings as a table."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(show_header=False, box=None, padding=(0, 1))
+    for finding in findings:
+        mark = "[green]ok[/green]" if finding.fine else "[red]no[/red]"
+        table.add_row(mark, finding.name, finding.said)
+    Console().print(table, highlight=False)
+
+
+def _home(settings: Settings) -> str:
+    settings.home.mkdir(parents=True, exist_ok=True)
+    probe = settings.home / f".doctor.{os.getpid()}"
+    probe.touch()
+    probe.unlink()
+    free = shutil.disk_usage(settings.home).free
+    if free < NEEDED_SPACE:
+        raise OSError(f"{settings.home}: only {free / 1e9:.1f} GB are free; make room or set CM_HOME")
+    return f"{settings.home}, {free / 1e9:.0f} GB free"
+
+
+def _ffmpeg(settings: Settings) -> str:
+    from cm_assets.media.ffmpeg import find
+
+    found = find(settings.ffmpeg)
+    return f"{found.version} at {found.path}"
+
+
+def _voices(settings: Settings) -> str:
+    from cm_assets.engines.speech.catalogue import engines
+
+    lines = []
+    for engine in engines(settings.voices, kokoro_model=settings.kokoro_model):
+        there = engine.voices()
+        if there:
+            lines.append(f"{engine.name}: {', '.join(there)}")
+        else:
+            lines.append(f"{engine.name}: not installed; uv pip install 'cm-assets[{engine.name}]'")
+    return "\n".join(lines)
+
+
+def _footage(settings: Settings) -> str:
+    from cm_assets.engines.footage.library import read
+
+    own = "none of your own: set CM_FOOTAGE_FOLDER"
+    if settings.footage_folder is not None:
+        own = f"{len(read(settings.footage_folder))} files in {settings.footage_folder}"
+    return f"sources {', '.join(settings.footage)}; {own}"
+
+
+def _music(settings: Settings) -> str:
+    from cm_assets.media.music import MOODS, NONE, known
+
+    own = [name for name in known(settings.music_folder) if name not in MOODS and name != NONE]
+    folder = f"; {len(own) // 2} tracks in {settings.music_folder}" if settings.music_folder else ""
+    return f"moods {', '.join(sorted(set(MOODS.values())))}{folder}"
+
+
+def _model(settings: Settings) -> str:
+    if not settings.has_language_model:
+        return "none, which scenes and source_text do not need; for topics set OPENAI_API_KEY or OPENAI_BASE_URL"
+    address = os.environ.get("OPENAI_BASE_URL")
+    if not address:
+        return f"{settings.openai_model} at OpenAI"
+    parts = urlsplit(address)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with socket.create_connection((parts.hostname or "", port), timeout=2):
+            return f"{settings.openai_model} at {parts.scheme}://{parts.hostname}:{port}"
+    except OSError:
+        raise OSError(f"nothing answers at {parts.hostname}:{port}: check OPENAI_BASE_URL") from None
+
+
+def _artifacts(settings: Settings) -> str:
+    from cm_assets.storage.artifacts import ArtifactStore
+
+    store = ArtifactStore(settings.artifacts, settings.cache)
+    return str(store.root)
+
+
+def _engine(settings: Settings) -> str:
+    from cm_assets.orchestration.home import engine_runs
+
+    return "runs" if engine_runs(settings) else "does not run; cm make starts one, cm up keeps one"

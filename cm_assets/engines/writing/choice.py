@@ -1,0 +1,38 @@
+"""Who writes: chosen by what a request gives. Imports no writer before it is needed."""
+
+from cm_assets.models.base import PermanentFailure
+from cm_assets.models.protocols import ScriptWriter
+from cm_assets.models.request import VideoRequest
+
+NO_MODEL = (
+    "a topic needs a language model, and none is configured. Three ways on: "
+    "set OPENAI_API_KEY, or OPENAI_BASE_URL for any compatible server (Ollama, llama.cpp, vLLM); "
+    "or give scenes; or give source_text"
+)
+
+
+def writer_for(request: VideoRequest, *, model: str, base_url: str | None, api_key: str | None) -> ScriptWriter:
+    """The writer for a request.
+
+    Args:
+        request: with one of scenes, source_text and topic.
+        model: name of the language model.
+        base_url: of an OpenAI-compatible endpoint; OpenAI's own if None.
+        api_key: for it.
+
+    Raises:
+        PermanentFailure: the request gives a topic, and no language model is configured.
+    """
+    if request.scenes is not None:
+        from cm_assets.engines.writing.given import Given
+
+        return Given()
+    if request.source_text is not None:
+        from cm_assets.engines.writing.extractive import Extractive
+
+        return Extractive()
+    if base_url is None and api_key is None:
+        raise PermanentFailure(NO_MODEL)
+    from cm_assets.engines.writing.openai import OpenAIWriter
+
+    return OpenAIWriter(model=model, base_url=base_url, api_key=api_key)
