@@ -168,3 +168,7 @@ def _stop_on_signals() -> threading.Event:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, set_it)
     return stop
+
+
+if __name__ == "__main__":
+    main()

@@ -1,5 +1,6 @@
 """Captions as an ASS document, for libass to draw: three designs, and the spoken word in each."""
 
+import math
 from collections.abc import Iterator, Sequence
 
 from cm_assets.media.captions import DESIGNS, Cue, CueWord, Design
@@ -126,39 +127,52 @@ def _word(word: CueWord, size: float, design: Design, style: str, highlight: str
 
 def _panel(cue: Cue, design: Design) -> str:
     """The box behind all lines: one shape, so that nothing shows through twice where two lines' boxes meet."""
-    pad, half = design.pad * cue.size, design.leading * cue.size / 2
-    sides = [(line[0].x - line[0].width / 2 - pad, line[-1].x + line[-1].width / 2 + pad) for line in cue.lines]
-    rows = [
-        (left, line[0].y - half, right, line[0].y + half) for (left, right), line in zip(sides, cue.lines, strict=True)
-    ]
-    left, top = min(left for left, _ in sides), rows[0][1]
-    paths = [_rounded(x0 - left, y0 - top, x1 - left, y1 - top, 0.28 * cue.size) for x0, y0, x1, y1 in rows]
-    return _drawing(left, top, rf"\1c{_colour(INK)}\1a&H{PANEL_ALPHA:02X}&", " ".join(paths))
+    pad, half, radius = design.pad * cue.size, design.leading * cue.size / 2, 0.28 * cue.size
+    middle = (cue.lines[0][0].x - cue.lines[0][0].width / 2 + cue.lines[0][-1].x + cue.lines[0][-1].width / 2) / 2
+    reaches = [line[-1].x + line[-1].width / 2 + pad - middle for line in cue.lines]
+    if max(reaches) - min(reaches) < 2 * radius:
+        # A step too small for two round corners looks like a mistake.
+        reaches = [max(reaches)] * len(reaches)
+    widest, top = max(reaches), cue.lines[0][0].y - half
+    right: list[tuple[float, float]] = []
+    for row, reach in enumerate(reaches):
+        y = row * 2 * half
+        if not right or right[-1][0] != widest + reach:
+            right.append((widest + reach, y))
+            if row:
+                right.insert(-1, (widest + reaches[row - 1], y))
+    right.append((widest + reaches[-1], len(reaches) * 2 * half))
+    left = [(2 * widest - x, y) for x, y in reversed(right)]
+    tags = rf"\1c{_colour(INK)}\1a&H{PANEL_ALPHA:02X}&"
+    return _drawing(middle - widest, top, tags, _rounded([*right, *left], radius))
 
 
 def _pill(word: CueWord, size: float, design: Design, highlight: str) -> str:
     half_width = word.width * design.growth(word.width, size) / 2 + design.pad * size
     half_height = PILL_HALF * size
-    path = _rounded(0, 0, 2 * half_width, 2 * half_height, 0.36 * size)
-    return _drawing(word.x - half_width, word.y - half_height, rf"\1c{_colour(highlight)}\fad(40,0)", path)
+    corners = [(0.0, 0.0), (2 * half_width, 0.0), (2 * half_width, 2 * half_height), (0.0, 2 * half_height)]
+    tags = rf"\1c{_colour(highlight)}\fad(40,0)"
+    return _drawing(word.x - half_width, word.y - half_height, tags, _rounded(corners, 0.36 * size))
 
 
 def _drawing(left: float, top: float, tags: str, path: str) -> str:
     return rf"{{\an7\pos({left:.1f},{top:.1f})\bord0\shad0{tags}\p1}}{path}{{\p0}}"
 
 
-def _rounded(x0: float, y0: float, x1: float, y1: float, radius: float) -> str:
-    """A rectangle with round corners, in ASS drawing commands."""
-    radius = min(radius, (x1 - x0) / 2, (y1 - y0) / 2)
-    # 0.5523: how far the handles of a cubic curve reach that follows a quarter of a circle.
-    bend = radius * (1 - 0.5523)
-    return (
-        f"m {x0 + radius:.1f} {y0:.1f} l {x1 - radius:.1f} {y0:.1f} "
-        f"b {x1 - bend:.1f} {y0:.1f} {x1:.1f} {y0 + bend:.1f} {x1:.1f} {y0 + radius:.1f} "
-        f"l {x1:.1f} {y1 - radius:.1f} b {x1:.1f} {y1 - bend:.1f} {x1 - bend:.1f} {y1:.1f} {x1 - radius:.1f} {y1:.1f} "
-        f"l {x0 + radius:.1f} {y1:.1f} b {x0 + bend:.1f} {y1:.1f} {x0:.1f} {y1 - bend:.1f} {x0:.1f} {y1 - radius:.1f} "
-        f"l {x0:.1f} {y0 + radius:.1f} b {x0:.1f} {y0 + bend:.1f} {x0 + bend:.1f} {y0:.1f} {x0 + radius:.1f} {y0:.1f}"
-    )
+def _rounded(corners: Sequence[tuple[float, float]], radius: float) -> str:
+    """A polygon with round corners, in ASS drawing commands."""
+    path: list[str] = []
+    for number, (x, y) in enumerate(corners):
+        sides = []
+        for other_x, other_y in (corners[number - 1], corners[(number + 1) % len(corners)]):
+            length = math.hypot(other_x - x, other_y - y)
+            share = min(radius, length / 2) / length
+            sides.append((x + (other_x - x) * share, y + (other_y - y) * share))
+        # 0.5523: how far the handles of a cubic curve reach that follows a quarter of a circle.
+        handles = [(side_x + (x - side_x) * 0.5523, side_y + (y - side_y) * 0.5523) for side_x, side_y in sides]
+        points = " ".join(f"{at_x:.1f} {at_y:.1f}" for at_x, at_y in (*handles, sides[1]))
+        path.append(f"{'l' if path else 'm'} {sides[0][0]:.1f} {sides[0][1]:.1f} b {points}")
+    return " ".join(path)
 
 
 def _event(layer: int, first_frame: int, end_frame: int, text: str) -> str:

@@ -23,7 +23,7 @@ MOST_LINES = 2
 HOLD: Seconds = 1.2
 """How long a caption stays after its last word, if nothing follows."""
 
-SMALLEST = 0.42
+SMALLEST = 0.3
 """Share of the style's size down to which a long word shrinks; below, it is cut."""
 
 ELLIPSIS = "…"

@@ -14,8 +14,11 @@ _COMMA = re.compile(r"[,—、\u2013][\"')\]»”\u2019]*$|^[-—\u2013]$")
 _ABBREVIATION = re.compile(r"(?:[a-z]\.)+|(?:mr|mrs|ms|dr|prof|st|vs|approx)\.", re.IGNORECASE)
 
 _LEADS_ON = frozenset(
-    "a an the of to in on at by for from with into as and or but so if than that which who is are was were be not no "  # noqa: SIM905 - words
-    "my your our their its this these those i he she we they can will would could should very more most".split()
+    """
+    a an the of to in on at by for from with into as and or but so if than that which who when where why how what
+    because while is are was were be not no my your our their its this these those i he she we they can will
+    would could should very more most
+    """.split()  # noqa: SIM905 - as a list it would fill a screen
 )
 """Words that belong to what follows them: a caption that ends with one reads badly."""
 
@@ -23,6 +26,7 @@ _LEADS_ON = frozenset(
 _CAPTION = 1.0
 _LONE_WORD = 0.9
 _LEADING_ON = 0.55
+_STARTING_SO = -0.15
 _COMMA_INSIDE = 0.6
 _AT_COMMA = -0.35
 _UNEVEN = 1.4
@@ -67,7 +71,7 @@ def _parted(sentence: Sequence[Word], most: int, fits: Callable[[Sequence[Word]]
             group = sentence[start:end]
             if len(group) > 1 and not fits(group):
                 break
-            ways.append((best[start][0] + _cost(group, most, last=end == len(sentence)), start))
+            ways.append((best[start][0] + _cost(group, most, first=not start, last=end == len(sentence)), start))
         best.append(min(ways))
     groups: list[list[Word]] = []
     end = len(sentence)
@@ -78,11 +82,13 @@ def _parted(sentence: Sequence[Word], most: int, fits: Callable[[Sequence[Word]]
     return groups
 
 
-def _cost(group: Sequence[Word], most: int, *, last: bool) -> float:
+def _cost(group: Sequence[Word], most: int, *, first: bool, last: bool) -> float:
     cost = _CAPTION + _UNEVEN * (1 - len(group) / most) ** 2
     if len(group) == 1:
         cost += _LONE_WORD
     cost += _COMMA_INSIDE * sum(1 for word in group[:-1] if _COMMA.search(word.text))
+    if not first and group[0].text.lower() in _LEADS_ON:
+        cost += _STARTING_SO
     if not last:
         ending = group[-1].text
         if _COMMA.search(ending):

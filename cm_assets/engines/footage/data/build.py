@@ -39,11 +39,19 @@ def hand_picked() -> set[str]:
     return found
 
 
+def hand_written() -> set[str]:
+    """The words and phrases of words.txt: what they mean is settled there."""
+    lines = (HERE / "words.txt").read_text("utf-8").splitlines()
+    words = (word for line in lines if not line.startswith("#") for word in line.partition(":")[2].split(","))
+    return {word.partition("(")[0].strip().lstrip("?").lower().replace("-", " ") for word in words}
+
+
 def main(fluent: Path, emojibase: Path) -> None:
     """Copy the illustrations that can be chosen, and write their names and keywords."""
     pictures = {code(path.stem): path for path in (fluent / "assets").glob("*.webp")}
     names = json.loads((emojibase / "meta/groups.json").read_text("utf-8"))["subgroups"]
-    picked, unfit, table = hand_picked(), {code_of(emoji) for emoji in CHOICE["unfit"]}, {}
+    picked, settled, table = hand_picked(), hand_written(), {}
+    unfit = {code_of(emoji) for emoji in CHOICE["unfit"]}
     for entry in json.loads((emojibase / "en/data.json").read_text("utf-8")):
         key, label = code(entry["hexcode"]), entry["label"].lower()
         gendered = re.match(r"(wo)?m[ae]n\b|person\b", label)
@@ -51,11 +59,11 @@ def main(fluent: Path, emojibase: Path) -> None:
         wanted = wanted and not gendered and key not in unfit
         if key not in pictures or not (wanted or key in picked):
             continue
-        words = (
-            [] if not wanted or label in CHOICE["never"] else [("?" if label in CHOICE["terms_only"] else "") + label]
-        )
-        words += sorted(tag for tag in entry.get("tags", ()) if wanted and tag in CHOICE["tags"] and tag != label)
-        table[key] = [label, *words]
+        keywords = [] if label in CHOICE["never"] else [label]
+        keywords += sorted(tag for tag in entry.get("tags", ()) if tag in CHOICE["tags"] and tag != label)
+        free = [word for word in keywords if wanted and word.replace("-", " ") not in settled]
+        if free or key in picked:
+            table[key] = [label, *(f"?{word}" if word in CHOICE["terms_only"] else word for word in free)]
     missing = picked - table.keys()
     if missing:
         sys.exit(f"named by hand, but not there: {sorted(missing)}")

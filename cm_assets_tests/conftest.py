@@ -1,0 +1,205 @@
+"""Homes, and `cm` as its users run it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+import yaml
+
+from cm_assets.orchestration.home import MARKER
+
+SHORT: dict[str, Any] = {"scenes": [{"text": "Hello from a small robot.", "search_terms": ["robot"]}], "music": "none"}
+"""A request whose video takes seconds to make."""
+
+
+@dataclass
+class Home:
+    """A home in a folder of its own, and the `cm` processes that work in it."""
+
+    folder: Path
+    variables: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "home"
+
+    def environment(self) -> dict[str, str]:
+        kept = {
+            name: value for name, value in os.environ.items() if not name.startswith(("CM_", "OPENAI_", "DAGSTER_"))
+        }
+        return kept | {"CM_HOME": str(self.path), "COLUMNS": "80"} | self.variables
+
+    def request(self, name: str = "request.yaml", **changes: Any) -> Path:
+        path = self.folder / name
+        path.write_text(yaml.safe_dump(SHORT | changes))
+        return path
+
+    def start(self, *arguments: str | Path, log: str = "cm.log") -> subprocess.Popen[bytes]:
+        with (self.folder / log).open("wb") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "cm_assets.cli", *map(str, arguments)],
+                cwd=self.folder,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+            )
+
+    def run(self, *arguments: str | Path, stdin: str = "", seconds: float = 150) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "cm_assets.cli", *map(str, arguments)],
+            cwd=self.folder,
+            env=self.environment(),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+
+    def made(self, *arguments: str | Path) -> dict[str, Any]:
+        done = self.run("make", *arguments, "--json")
+        assert done.returncode == 0, done.stderr + done.stdout
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
+    def processes(self) -> list[psutil.Process]:
+        """What an engine of this home has running."""
+        found = []
+        for process in psutil.process_iter():
+            try:
+                if process.environ().get(MARKER) == str(self.path) and process.status() != psutil.STATUS_ZOMBIE:
+                    found.append(process)
+            except (psutil.Error, OSError):
+                continue
+        return found
+
+    def kill_everything(self, *own: subprocess.Popen[bytes]) -> None:
+        for one in own:
+            one.kill()
+        for process in self.processes():
+            process.kill()
+        for one in own:
+            one.wait()
+        assert until(lambda: not self.processes(), 10)
+
+    def log(self, name: str = "cm.log") -> str:
+        return (self.folder / name).read_text()
+
+    def dagster(self, code: str) -> Any:
+        """Evaluate an expression over `instance` and `dg` in this home; its value by JSON."""
+        program = (
+            "import json, dagster as dg\nwith dg.DagsterInstance.get() as instance:\n"
+            f"    print('=> ' + json.dumps({code}))"
+        )
+        done = subprocess.run(
+            [sys.executable, "-W", "ignore", "-c", program],
+            env=self.environment() | {"DAGSTER_HOME": str(self.path)},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return json.loads(done.stdout.partition("=> ")[2])
+
+
+def until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.1) -> Any:
+    """Wait for a condition; its value, falsy if it never came."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(every)
+    return condition()
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Home]:
+    """A new home; whatever still runs in it afterwards is killed."""
+    one = Home(tmp_path)
+    yield one
+    one.kill_everything()
+
+
+@dataclass
+class Up:
+    """A home with `cm up` running in it."""
+
+    home: Home
+    url: str
+
+    def graphql(self, query: str, **variables: Any) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/graphql", json={"query": query, "variables": variables}, timeout=60)
+        answer.raise_for_status()
+        body: dict[str, Any] = answer.json()
+        assert "errors" not in body, body["errors"]
+        data: dict[str, Any] = body["data"]
+        return data
+
+    def launch(
+        self, job: str, video: str, config: dict[str, Any] | None = None, assets: list[str] | None = None
+    ) -> str:
+        selector = {"repositoryLocationName": "cm_assets", "repositoryName": "__repository__", "jobName": job}
+        if assets:
+            selector |= {"assetSelection": [{"path": asset.split("/")} for asset in assets]}  # type: ignore[dict-item]
+        answer = self.graphql(
+            "mutation($p: ExecutionParams!) { launchRun(executionParams: $p) { __typename "
+            "... on LaunchRunSuccess { run { runId } } ... on RunConfigValidationInvalid { errors { message } } } }",
+            p={
+                "selector": selector,
+                "runConfigData": config or {},
+                "executionMetadata": {"tags": [{"key": "dagster/partition", "value": video}]},
+            },
+        )["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        return str(answer["run"]["runId"])
+
+    def add(self, video: str) -> str:
+        return str(
+            self.graphql(
+                'mutation($k: String!) { addDynamicPartition(partitionsDefName: "videos", partitionKey: $k, '
+                'repositorySelector: {repositoryLocationName: "cm_assets", repositoryName: "__repository__"}) '
+                "{ __typename } }",
+                k=video,
+            )["addDynamicPartition"]["__typename"]
+        )
+
+    def run(self, run_id: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.graphql(
+            "query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime stepStats { stepKey status } } } }",
+            id=run_id,
+        )["runOrError"]
+        return found
+
+    def ended(self, run_id: str, seconds: float = 120) -> dict[str, Any]:
+        ends = {"SUCCESS", "FAILURE", "CANCELED"}
+        run = until(lambda: (r := self.run(run_id))["status"] in ends and r, seconds, 0.5)
+        assert run, self.run(run_id)
+        found: dict[str, Any] = run
+        return found
+
+
+@pytest.fixture(scope="session")
+def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Up]:
+    """`cm up` in a home of its own, for all tests that only look at it or add videos."""
+    home = Home(tmp_path_factory.mktemp("up"))
+    process = home.start("up", "--port", "0")
+    try:
+        assert until(lambda: "http://" in home.log(), 90), home.log()
+        url = next(word for word in home.log().split() if word.startswith("http://"))
+        yield Up(home, url)
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(15)
+        home.kill_everything()
