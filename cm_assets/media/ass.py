@@ -3,7 +3,8 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from cm_assets.media.captions import DESIGNS, Cue, CueWord, Design
+from cm_assets.media.captions import LOOK_ALIKES, Cue, CueWord
+from cm_assets.media.designs import DESIGNS, Design
 from cm_assets.models.base import FPS
 from cm_assets.models.request import Captions
 
@@ -187,8 +188,8 @@ def _time(frame: int) -> str:
 
 
 def _escape(text: str) -> str:
-    """Text that libass shows and does not obey. What opens a tag has no escape in every version, so it is replaced."""
-    return text.replace("\\", "/").replace("{", "(").replace("}", ")").replace("\n", " ")
+    """Text that libass shows and does not obey, wherever the cue came from."""
+    return " ".join(text.translate(LOOK_ALIKES).split())
 
 
 def _colour(colour: str) -> str:

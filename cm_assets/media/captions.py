@@ -1,16 +1,17 @@
 """Captions: the spoken words in groups that are read at a glance, each word at its place, all inside the safe area.
 
-How they are drawn is `ass`; how they are written to caption files is `subtitles`.
+How they look is `designs`, how they are drawn `ass`; how they are written to caption files is `subtitles`.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from cm_assets.media.fonts import FJALLA, FREDOKA, LATO, Face, showable
+from cm_assets.media.designs import DESIGNS, Design
+from cm_assets.media.fonts import Face, showable
 from cm_assets.media.phrasing import phrases
 from cm_assets.models.audio import SceneAudio, Word
 from cm_assets.models.base import FPS, Seconds
-from cm_assets.models.request import CaptionPosition, Captions, CaptionStyle
+from cm_assets.models.request import CaptionPosition, Captions
 
 Shown = tuple[str, Face]
 """A word as it is shown, and the face that has all its letters."""
@@ -24,69 +25,38 @@ HOLD: Seconds = 1.2
 """How long a caption stays after its last word, if nothing follows."""
 
 SMALLEST = 0.3
-"""Share of the style's size down to which a long word shrinks; below, it is cut."""
+"""Share of the style's size down to which a long word shrinks; the longest of the dictionaries still fit."""
+
+CUT = 0.6
+"""Share of the style's size of a word that would have to shrink further and is cut instead."""
 
 ELLIPSIS = "…"
 
 LETTERS = 0.66
 """Half the height of a line's letters in ems, from an Å's ring to a g's tail."""
 
-SAFE_WIDTH = {"portrait": 0.78, "landscape": 0.70, "square": 0.86}
-"""Part of the frame's width for a line. The platforms lay their buttons over the right 11 % of a portrait."""
+SAFE: Mapping[str, Box] = {
+    "portrait": (0.13, 0.14, 0.87, 0.80),
+    "landscape": (0.15, 0.06, 0.85, 0.93),
+    "square": (0.06, 0.06, 0.94, 0.93),
+}
+"""Left, top, right and bottom of what stays free of controls, as shares of the frame; nothing is drawn outside.
 
-PLACES: dict[str, dict[CaptionPosition, float]] = {
-    "portrait": {"top": 0.17, "center": 0.5, "bottom": 0.69},
+Portrait: TikTok's row of buttons takes the right 140 of 1080 pixels, the header of Reels the top 14 % (Meta's guide for
+advertisers), and title, account and sound the lowest fifth on TikTok, Reels and Shorts. An advertisement's own button
+reaches higher still; these videos have none. Elsewhere: the 5 % of EBU R 95 at each edge and a little more, and on a
+landscape lines that the eye takes in at once.
+"""
+
+PLACES: Mapping[str, Mapping[CaptionPosition, float]] = {
+    "portrait": {"top": 0.2, "center": 0.5, "bottom": 0.69},
     "landscape": {"top": 0.14, "center": 0.5, "bottom": 0.84},
     "square": {"top": 0.15, "center": 0.5, "bottom": 0.82},
 }
-"""Height of a caption's middle. In portrait the lowest fifth belongs to the platforms' title and sound line."""
+"""Height of a caption's middle, where two lines of it stay in the safe area; else it moves just inside."""
 
-
-@dataclass(frozen=True, slots=True)
-class Design:
-    """How a style looks; lengths are shares of an em.
-
-    Attributes:
-        face: of the letters.
-        size: pixels an em on a frame whose shorter side is 1080.
-        upper: whether all is set in capitals.
-        most_words: words in one caption.
-        gap: space between words.
-        leading: distance of two lines.
-        outline: width of the letters' outline.
-        pad: what a box or pill reaches over its text, at each side.
-        shadow: how far the letters' shadow falls.
-        pop: how much the spoken word grows, and `most_pop` by how many ems of its width at most.
-    """
-
-    face: Face
-    size: float
-    upper: bool
-    most_words: int
-    gap: float
-    leading: float
-    outline: float
-    pad: float
-    shadow: float
-    pop: float
-    most_pop: float
-
-    @property
-    def around(self) -> float:
-        """How far what is drawn may reach over a word, in ems at each side; the last part is for soft edges."""
-        return self.outline + self.pad + self.shadow + 0.02
-
-    def growth(self, width: float, size: float) -> float:
-        """How much a word of `width` pixels grows when it is spoken: a long one less, or it would touch the next."""
-        return 1 + min(self.pop - 1, self.most_pop * size / width) if width else 1.0
-
-
-DESIGNS: dict[CaptionStyle, Design] = {
-    "bold": Design(FJALLA, 122, True, 5, 0.31, 1.2, 0.085, 0.0, 0.05, 1.1, 0.22),
-    "clean": Design(LATO, 78, False, 6, 0.26, 1.36, 0.0, 0.36, 0.0, 1.0, 0.0),
-    "playful": Design(FREDOKA, 96, False, 5, 0.38, 1.32, 0.08, 0.17, 0.03, 1.06, 0.16),
-}
-DESIGNS["none"] = DESIGNS["bold"]
+LOOK_ALIKES = str.maketrans({"{": "(", "}": ")", "\\": "/"})
+"""What libass would obey, and what is shown instead: no escape for these works in every version of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +88,7 @@ class Cue:
         first_frame: when it appears, in frames of the video.
         frames: how long it stays.
         words: what is said, as in the script, for caption files.
+        starts: when each of them is said, in frames of the video.
         lines: what is drawn; words without anything to show are not among them.
         size: pixels an em.
         box: left, top, right and bottom in pixels of all that may be drawn, pop and outline included.
@@ -126,6 +97,7 @@ class Cue:
     first_frame: int
     frames: int
     words: tuple[str, ...]
+    starts: tuple[int, ...]
     lines: tuple[tuple[CueWord, ...], ...]
     size: float
     box: Box
@@ -161,8 +133,12 @@ def _of_scene(scene: SceneAudio, frame: "_Frame") -> Iterator[Cue]:
             continue
         held = scene.first_frame + round((group[-1].end + HOLD) * FPS)
         end = max(min(next_start, held), start + 1)
-        spoken = tuple(word.text for word in (*unseen, *group))
-        yield frame.cue(group, spoken, start, end, scene.first_frame)
+        starts_of_words = [min(max(scene.first_frame + round(word.start * FPS), start), end - 1) for word in group]
+        cue = frame.cue(group, starts_of_words, start, end)
+        if unseen:
+            words = (*(word.text for word in unseen), *cue.words)
+            cue = replace(cue, words=words, starts=(*[start] * len(unseen), *cue.starts))
+        yield cue
         unseen = []
 
 
@@ -174,7 +150,9 @@ class _Frame:
         self.design = design
         self._width = width
         self._size = design.size * min(width, height) / 1080 * (0.86 if kind == "landscape" else 1.0)
-        self._room = SAFE_WIDTH[kind] * width
+        left, top, right, bottom = SAFE[kind]
+        self._room = (right - left) * width
+        self._top, self._bottom = top * height, bottom * height
         self._middle = PLACES[kind][position] * height
 
     def fits(self, words: Sequence[Word]) -> bool:
@@ -182,9 +160,8 @@ class _Frame:
         lines = self._broken([one for word in words if (one := self._shown(word.text))[0]], self._size)
         return len(lines) <= MOST_LINES and all(self._reach(line, self._size) <= self._room for line in lines)
 
-    def cue(self, words: Sequence[Word], spoken: tuple[str, ...], start: int, end: int, scene_start: int) -> Cue:
+    def cue(self, words: Sequence[Word], starts: Sequence[int], start: int, end: int) -> Cue:
         """Place the words of a caption that is seen from frame `start` to before frame `end`."""
-        starts = [min(max(scene_start + round(word.start * FPS), start), end - 1) for word in words]
         seen = [
             (self._shown(word.text), first, after)
             for word, first, after in zip(words, starts, [*starts[1:], end], strict=True)
@@ -194,23 +171,36 @@ class _Frame:
         size = self._size
         widest = max((self._reach([one], size) for one in shown), default=0.0)
         if widest > self._room:
-            size *= max(SMALLEST, self._room / widest)
-            shown = [(self._cut(text, face, size), face) for text, face in shown]
+            share = self._room / widest
+            size *= share if share >= SMALLEST else CUT
+            if share < SMALLEST:
+                shown = [(self._cut(text, face, size), face) for text, face in shown]
         broken = self._broken(shown, size)
+        first_y = self._first_line(len(broken), size)
         lines = []
         for number, line in enumerate(broken):
-            y = self._middle + (number - (len(broken) - 1) / 2) * self.design.leading * size
             widths = [face.width(text, size) for text, face in line]
             left = self._width / 2 - self._inner(widths, size) / 2
             row = []
             for (text, face), width in zip(line, widths, strict=True):
+                y = first_y + number * self.design.leading * size
                 row.append(CueWord(text, face, left + width / 2, y, width, *next(times)))
                 left += width + self.design.gap * size
             lines.append(tuple(row))
-        return Cue(start, end - start, spoken, tuple(lines), size, self._box(lines, size))
+        said = tuple(word.text for word in words)
+        return Cue(start, end - start, said, tuple(starts), tuple(lines), size, self._box(lines, size))
+
+    def _first_line(self, lines: int, size: float) -> float:
+        """Where the middle of the first of so many lines lies, in pixels from the top."""
+        below = (lines - 1) * self.design.leading * size
+        half = below / 2 + self._half_line(size)
+        return min(max(self._middle, self._top + half), self._bottom - half) - below / 2
+
+    def _half_line(self, size: float) -> float:
+        return (LETTERS * self.design.pop + self.design.around) * size
 
     def _shown(self, text: str) -> Shown:
-        shown, face = showable(text, self.design.face)
+        shown, face = showable(text.translate(LOOK_ALIKES), self.design.face)
         return showable(shown.upper(), face) if self.design.upper else (shown, face)
 
     def _inner(self, widths: Sequence[float], size: float) -> float:
@@ -255,7 +245,7 @@ class _Frame:
         reach = [
             (word.x, word.width * self.design.growth(word.width, size) / 2 + around) for line in lines for word in line
         ]
-        half = LETTERS * size * self.design.pop + around
+        half = self._half_line(size)
         return (
             min(x - half_width for x, half_width in reach),
             lines[0][0].y - half,

@@ -20,19 +20,27 @@ def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path
         frames: candidates.
         target: the JPEG.
     """
-    best = -1.0
-    for number in frames:
-        candidate = target.with_name(f"candidate-{number}.jpg")
-        graph = source(video, ss=f"{number / FPS:.4f}").output(
-            f"file:{candidate}", format="image2", vcodec="mjpeg", **{"frames:v": 1, "q:v": 3, "update": 1}
+    wanted = sorted(set(frames))
+    candidates = target.with_name("candidate-%d.jpg")
+    # One pass over the stretch: each seek would decode from a key frame of its own.
+    chosen = "+".join(f"eq(n,{number - wanted[0]})" for number in wanted)
+    graph = (
+        source(video, ss=f"{(wanted[0] - 0.5) / FPS if wanted[0] else 0:.4f}")
+        .video.filter("select", expr=chosen)
+        .output(
+            f"file:{candidates}",
+            format="image2",
+            vcodec="mjpeg",
+            fps_mode="passthrough",
+            **{"frames:v": len(wanted), "q:v": 3, "threads": 1},
         )
-        ffmpeg.run(arguments(graph))
-        contrast = _contrast(candidate)
-        if contrast > best:
-            best = contrast
-            candidate.replace(target)
-        else:
-            candidate.unlink()
+    )
+    ffmpeg.run(arguments(graph))
+    made = [target.with_name(f"candidate-{number}.jpg") for number in range(1, len(wanted) + 1)]
+    best = max((path for path in made if path.exists()), key=_contrast)
+    best.replace(target)
+    for path in made:
+        path.unlink(missing_ok=True)
 
 
 def thumbnail(cover: Path, width: int = 240) -> bytes:
@@ -54,4 +62,5 @@ def _contrast(path: Path) -> float:
     from PIL import Image, ImageStat
 
     with Image.open(path) as picture:
+        picture.draft("L", (180, 320))
         return float(ImageStat.Stat(picture.convert("L").resize((90, 160))).stddev[0])

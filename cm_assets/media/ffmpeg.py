@@ -10,11 +10,11 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, TypeVar
 
 from cm_assets.models.base import PermanentFailure, TransientFailure
 
@@ -35,6 +35,11 @@ GRACE = 3.0
 
 TAIL = 2000
 """Characters of its last words that go into an error."""
+
+MOST_SAID = 1_000_000
+"""Bytes of its stderr that are read: a broken clip can make it complain without end."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +65,9 @@ class Ffmpeg:
         """Run it to its end.
 
         Args:
-            arguments: all but the program's name; build them with ffmpeg-python's `get_args`.
-            on_frame: told the number of frames that are done, now and then.
-            group: whose processes die together.
+            arguments: all but the program's name; build them with `arguments`.
+            on_frame: told the number of frames that are done, now and then, by another thread.
+            group: whose processes die together; without one, this process dies with the call.
             loglevel: `info` where what it measures is wanted.
 
         Returns:
@@ -72,6 +77,13 @@ class Ffmpeg:
             TransientFailure: the disk is full.
             PermanentFailure: it failed, with its last words.
         """
+        if group is None:
+            return together([lambda group: self._run(arguments, on_frame, group, loglevel)], workers=1)[0]
+        return self._run(arguments, on_frame, group, loglevel)
+
+    def _run(
+        self, arguments: Sequence[str], on_frame: Callable[[int], None] | None, group: "Group", loglevel: str
+    ) -> str:
         command = [
             *(str(self.path), "-hide_banner", "-nostdin", "-xerror", "-loglevel", loglevel, "-nostats"),
             *("-progress", "pipe:1", *arguments),
@@ -81,44 +93,33 @@ class Ffmpeg:
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, start_new_session=True
             )
             try:
-                if group is not None:
-                    group.add(process)
+                group.add(process)
                 assert process.stdout is not None
                 for line in process.stdout:
                     if on_frame is not None and line.startswith(b"frame="):
                         on_frame(int(line[6:]))
                 process.wait()
             finally:
-                _end(process)
+                _end([process])
                 if process.stdout is not None:
                     process.stdout.close()
-                if group is not None:
-                    group.remove(process)
-            errors.seek(0)
+                group.remove(process)
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - MOST_SAID))
             said = errors.read().decode(errors="replace")
         if process.returncode != 0:
-            if "No space left on device" in said:
+            if "No space left on device" in said or "Disk quota exceeded" in said:
                 raise TransientFailure("the disk is full: free some space, then make the video again")
             raise PermanentFailure(f"ffmpeg ended with code {process.returncode}: {said[-TAIL:].strip()}")
         return said
 
 
 class Group:
-    """Processes of several threads that die together when the block is left by an error."""
+    """Processes of several threads that die together."""
 
     def __init__(self) -> None:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._over = False
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if kind is not None:
-            self.kill()
 
     def add(self, process: subprocess.Popen[bytes]) -> None:
         """Take a process in; kill it at once if the group is over."""
@@ -126,7 +127,7 @@ class Group:
             self._processes.add(process)
             over = self._over
         if over:
-            _end(process)
+            _end([process])
 
     def remove(self, process: subprocess.Popen[bytes]) -> None:
         """Let an ended process go."""
@@ -138,21 +139,48 @@ class Group:
         with self._lock:
             self._over = True
             processes = list(self._processes)
-        for process in processes:
-            _end(process)
+        _end(processes)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a process and what it started, if it still runs."""
-    if process.poll() is None:
-        for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+def together(jobs: Sequence[Callable[[Group], T]], *, workers: int) -> list[T]:
+    """What some jobs return, done in threads; whatever ends the wait for them, kills every ffmpeg of theirs.
+
+    Python runs signal handlers in the main thread alone, so an exception out of one (a time limit, Ctrl-C) finds that
+    thread waiting here, never between the start of a process and the note of it.
+
+    Args:
+        jobs: each gets the group in which its ffmpegs must run.
+        workers: jobs at once.
+
+    Raises:
+        Exception: the first that a job raised.
+    """
+    group = Group()
+    pool = ThreadPoolExecutor(workers, thread_name_prefix="ffmpeg")
+    try:
+        futures = [pool.submit(job, group) for job in jobs]
+        wait(futures, return_when=FIRST_EXCEPTION)
+        for future in futures:
+            if future.done():
+                future.result()
+        return [future.result() for future in futures]
+    except BaseException:
+        group.kill()
+        raise
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _end(processes: Sequence[subprocess.Popen[bytes]]) -> None:
+    """End processes and what they started, if they still run: all are asked first, then all are made to."""
+    for number, seconds in ((signal.SIGTERM, GRACE), (signal.SIGKILL, GRACE)):
+        running = [process for process in processes if process.poll() is None]
+        for process in running:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
-            deadline = time.monotonic() + seconds
-            while process.poll() is None and time.monotonic() < deadline:
-                time.sleep(0.02)
-            if process.poll() is not None:
-                break
+        deadline = time.monotonic() + seconds
+        while any(process.poll() is None for process in running) and time.monotonic() < deadline:
+            time.sleep(0.02)
 
 
 def find(setting: Path | None = None) -> Ffmpeg:

@@ -1,19 +1,26 @@
 """What a media file is, found out without trusting it."""
 
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from cm_assets.media.ffmpeg import Ffmpeg, arguments, source
+from cm_assets.media.ffmpeg import CONTAINERS, Ffmpeg, arguments, source
 from cm_assets.models.base import FPS, PermanentFailure, Seconds
 
-VIDEO_CONTAINERS = frozenset({"mov", "mp4", "matroska", "webm", "avi", "mpegts"})
-PICTURE_CONTAINERS = frozenset({"png_pipe", "jpeg_pipe", "webp_pipe", "image2", "apng"})
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from PIL import Image
+
+VIDEO_CONTAINERS = frozenset({"mov", "matroska", "avi", "mpegts"})
+PICTURE_FORMATS = ("JPEG", "PNG", "WEBP")
 
 SMALLEST, LARGEST = 64, 8192
 """Bounds of a side in pixels: below, nothing can be seen; above, one frame takes more than 100 MB."""
 
 MOST_PIXELS = 7680 * 4320
+MOST_PICTURE_PIXELS = 50_000_000
+"""Phones take 48 megapixels; Pillow holds four bytes of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,8 +29,8 @@ class MediaInfo:
 
     Attributes:
         kind: `video` or `picture`.
-        width, height: as shown, rotation applied; pixels.
-        seconds: length; None for a picture.
+        width, height: as shown, rotation and pixel shape applied; pixels.
+        seconds: length of the picture, not of the sound; None for a picture.
         codec: of the picture.
         container: of the file.
     """
@@ -42,41 +49,101 @@ def probe(path: Path) -> MediaInfo:
     Raises:
         PermanentFailure: it is neither a video nor a picture that may be used, and why.
     """
-    import av
-
     if path.stat().st_size == 0:
         raise PermanentFailure("the file is empty")
     container = _container(path)
     if container is None:
-        raise PermanentFailure("is no video (MP4, MOV, MKV, WebM, AVI) and no picture (JPEG, PNG, WebP)")
+        raise PermanentFailure("is no video (MP4, MOV, MKV, WebM, AVI, MPEG-TS) and no picture (JPEG, PNG, WebP)")
+    return _video(path, container) if container in VIDEO_CONTAINERS else _picture(path)
+
+
+def open_quickly(path: Path, container: str | None = None) -> "InputContainer":
+    """Open a file with PyAV for what its headers and packets say.
+
+    To open a video, libav decodes its first frames: 50 ms at 1080p. Told to skip them it takes 0.5 ms, and does not
+    know the pixel format yet. Frames can be decoded all the same: what opens the file has a decoder of its own.
+
+    Raises:
+        av.FFmpegError: it cannot be read.
+    """
+    import av
+
+    options = {"protocol_whitelist": "file", "format_whitelist": CONTAINERS, "skip_frame": "all"}
+    return av.open(str(path), format=container, options=options | {"probesize": "500000"})
+
+
+def _video(path: Path, container: str) -> MediaInfo:
+    import av
+
     try:
-        with av.open(str(path), format=container, options={"protocol_whitelist": "file"}) as file:
-            if not file.streams.video:
-                raise PermanentFailure("has no picture, only sound")
-            stream = file.streams.video[0]
-            width, height = stream.codec_context.width, stream.codec_context.height
-            _check_size(width, height)
-            frame = next(file.decode(stream), None)
+        with open_quickly(path, container) as file:
+            stream = next((one for one in file.streams.video if not _is_cover_art(one)), None)
+            if stream is None:
+                raise PermanentFailure("has no moving picture, only sound")
+            context = stream.codec_context
+            width, height = context.width, context.height
+            _check_size(width, height, MOST_PIXELS)
+            context.thread_type = "NONE"
+            frame = next((frame for packet in file.demux(stream) for frame in _decoded(context, packet)), None)
             if frame is None:
                 raise PermanentFailure("has no frame that can be decoded")
+            shape = stream.sample_aspect_ratio or Fraction(1)
+            if Fraction(1, 4) <= shape <= 4:
+                width = round(width * shape)
             if abs(round(frame.rotation)) % 180 == 90:
                 width, height = height, width
             seconds = None
-            if file.duration is not None and container in VIDEO_CONTAINERS:
+            if stream.duration is not None and stream.time_base is not None:
+                seconds = float(stream.duration * stream.time_base)
+            elif file.duration is not None:
                 seconds = file.duration / av.time_base
-            picture = container in PICTURE_CONTAINERS
-            if not picture and not seconds:
+            if not seconds or seconds < 0:
                 raise PermanentFailure("has no length")
-            return MediaInfo(
-                kind="picture" if picture else "video",
-                width=width,
-                height=height,
-                seconds=None if picture else seconds,
-                codec=stream.codec_context.name,
-                container=container,
-            )
+            return MediaInfo("video", width, height, seconds, context.name, container)
     except av.FFmpegError as error:
         raise PermanentFailure(f"cannot be read: {error.strerror}") from None
+
+
+def _decoded(context: Any, packet: Any) -> list[Any]:
+    """The frames of one packet, at once: a frame tells how the video is turned, and need not wait for others."""
+    return list(context.decode(packet)) or list(context.decode(None))
+
+
+def _picture(path: Path) -> MediaInfo:
+    with _opened(path) as image:
+        width, height = image.size
+        # EXIF orientations 5 to 8 lie on their side.
+        if image.getexif().get(0x0112, 1) in {5, 6, 7, 8}:
+            width, height = height, width
+        kind = (image.format or "").lower()
+        return MediaInfo("picture", width, height, None, kind, kind)
+
+
+def _opened(path: Path) -> "Image.Image":
+    import warnings
+
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the size is judged below
+            image = Image.open(path, formats=PICTURE_FORMATS)
+    except Image.DecompressionBombError as error:
+        raise PermanentFailure(f"is too large: {error}") from None
+    except (OSError, SyntaxError, ValueError, TypeError) as error:
+        raise PermanentFailure(f"cannot be read: {error}") from None
+    try:
+        _check_size(*image.size, MOST_PICTURE_PIXELS)
+    except PermanentFailure:
+        image.close()
+        raise
+    return image
+
+
+def _is_cover_art(stream: Any) -> bool:
+    from av.stream import Disposition
+
+    return bool(stream.disposition & Disposition.attached_pic)
 
 
 def validate_video(ffmpeg: Ffmpeg, path: Path, *, longest: Seconds = 60.0) -> MediaInfo:
@@ -95,7 +162,7 @@ def validate_video(ffmpeg: Ffmpeg, path: Path, *, longest: Seconds = 60.0) -> Me
         counted = frames
 
     graph = (
-        source(path, t=f"{longest:g}").video.filter("scale", w=64, h=64, flags="fast_bilinear").filter("fps", fps=FPS)
+        source(path, t=f"{longest:g}")["V"].filter("scale", w=64, h=64, flags="fast_bilinear").filter("fps", fps=FPS)
     )
     ffmpeg.run(arguments(graph.output("-", format="null")), on_frame=count)
     expected = min(info.seconds or 0, longest) * FPS
@@ -106,7 +173,7 @@ def validate_video(ffmpeg: Ffmpeg, path: Path, *, longest: Seconds = 60.0) -> Me
 
 
 def validate_picture(path: Path) -> MediaInfo:
-    """A picture that decodes.
+    """A picture that decodes to its end.
 
     Raises:
         PermanentFailure: it does not, and why.
@@ -114,14 +181,21 @@ def validate_picture(path: Path) -> MediaInfo:
     info = probe(path)
     if info.kind != "picture":
         raise PermanentFailure("is a video and not a picture")
+    with _opened(path) as image:
+        try:
+            image.load()
+        except (OSError, SyntaxError, ValueError) as error:
+            raise PermanentFailure(f"cannot be read: {error}") from None
     return info
 
 
-def _check_size(width: int, height: int) -> None:
+def _check_size(width: int, height: int, most: int) -> None:
     if min(width, height) < SMALLEST:
         raise PermanentFailure(f"is too small: {width}x{height}, at least {SMALLEST}x{SMALLEST} is needed")
-    if max(width, height) > LARGEST or width * height > MOST_PIXELS:
-        raise PermanentFailure(f"is too large: {width}x{height}, at most 7680x4320 can be used")
+    if max(width, height) > LARGEST or width * height > most:
+        raise PermanentFailure(
+            f"is too large: {width}x{height}, at most {LARGEST} a side and {most / 1e6:.0f} megapixels can be used"
+        )
 
 
 def _container(path: Path) -> str | None:

@@ -22,6 +22,12 @@ def ffmpeg(request: pytest.FixtureRequest) -> Ffmpeg:
 
 
 @pytest.fixture(scope="session")
+def any_ffmpeg() -> Ffmpeg:
+    """The ffmpeg that `find` chooses here, where it does not matter which."""
+    return find()
+
+
+@pytest.fixture(scope="session")
 def make(tmp_path_factory: pytest.TempPathFactory) -> Clip:
     """Makes a media file with ffmpeg's own arguments: `make("a.mp4", "-f", "lavfi", ...)`."""
     folder = tmp_path_factory.mktemp("clips")

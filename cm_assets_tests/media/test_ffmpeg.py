@@ -9,6 +9,7 @@ import pytest
 
 from cm_assets.media.ffmpeg import Ffmpeg, Group, arguments, find, source
 from cm_assets.models.base import PermanentFailure
+from cm_assets_tests.media.conftest import Clip
 
 ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=30", "-f", "null", "-"]
 
@@ -30,7 +31,7 @@ def test_an_unfit_setting_says_what_it_lacks(tmp_path: Path) -> None:
     fake = tmp_path / "ffmpeg"
     fake.write_text("#!/bin/sh\necho ' T.. overlay VV->V'\n")
     fake.chmod(0o755)
-    with pytest.raises(PermanentFailure, match="lacks .*libx264"):
+    with pytest.raises(PermanentFailure, match=r"lacks .*libx264"):
         find(fake)
 
 
@@ -62,12 +63,12 @@ def test_an_exception_out_of_a_signal_kills_it(ffmpeg: Ffmpeg) -> None:
     assert gone()
 
 
-def test_a_group_dies_together_and_takes_nobody_in_afterwards(ffmpeg: Ffmpeg) -> None:
+def test_a_group_dies_together_and_takes_nobody_in_afterwards(any_ffmpeg: Ffmpeg) -> None:
     ended: list[str] = []
 
     def run(group: Group) -> None:
         try:
-            ffmpeg.run(ENDLESS, group=group)
+            any_ffmpeg.run(ENDLESS, group=group)
         except PermanentFailure as failure:
             ended.append(str(failure))
 
@@ -89,8 +90,8 @@ def test_a_group_dies_together_and_takes_nobody_in_afterwards(ffmpeg: Ffmpeg) ->
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "a'b.mp4", "a:b.mp4", "a%03d.mp4", "a\\b.mp4", "a[b],c;d.mp4", "-y.mp4", "ü🚀.mp4"]
 )
-def test_any_file_name_is_only_a_file_name(ffmpeg: Ffmpeg, clip: object, tmp_path: Path, name: str) -> None:
-    original = clip("name.mp4", "64x64", 1)  # type: ignore[operator]
+def test_any_file_name_is_only_a_file_name(ffmpeg: Ffmpeg, clip: Clip, tmp_path: Path, name: str) -> None:
+    original = clip("name.mp4", "64x64", 1)
     path = tmp_path / name
     os.link(original, path)
     told: list[int] = []
@@ -99,8 +100,8 @@ def test_any_file_name_is_only_a_file_name(ffmpeg: Ffmpeg, clip: object, tmp_pat
     assert told[-1] == 30
 
 
-def test_a_playlist_is_not_followed(ffmpeg: Ffmpeg, clip: object, tmp_path: Path) -> None:
-    secret = clip("secret.ts", "64x64", 1)  # type: ignore[operator]
+def test_a_playlist_is_not_followed(ffmpeg: Ffmpeg, clip: Clip, tmp_path: Path) -> None:
+    secret = clip("secret.ts", "64x64", 1)
     trap = tmp_path / "trap.mp4"
     trap.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n")
     with pytest.raises(PermanentFailure):
