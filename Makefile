@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-live test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,9 +17,13 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live"
+
+test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
+	$(BIN)/pytest -n 2 --dist load -m live --timeout 400
 
 test-slow: $(VENV)/.dev ## The tests that take longer
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
 
 test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
@@ -41,6 +45,7 @@ benchmarks: $(VENV)/.dev ## All benchmarks; each prints its ratios
 lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/base.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro -c requirements/base.lock pyproject.toml -o requirements/dev.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

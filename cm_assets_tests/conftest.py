@@ -177,7 +177,8 @@ class Up:
 
     def run(self, run_id: str) -> dict[str, Any]:
         found: dict[str, Any] = self.graphql(
-            "query($id: ID!) { runOrError(runId: $id) { ... on Run { status startTime endTime stepStats { stepKey status } } } }",
+            "query($id: ID!) { runOrError(runId: $id) "
+            "{ ... on Run { status startTime endTime stepStats { stepKey status } } } }",
             id=run_id,
         )["runOrError"]
         return found

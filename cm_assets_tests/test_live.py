@@ -3,19 +3,42 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 from cm_assets_tests.conftest import SHORT, Up, until
 
+pytestmark = pytest.mark.live
+
 BRIEF = {"ops": {"brief": {"config": {"request": SHORT}}}}
-PUBLISHED = 'query($k: [String!]!) { assetNodeOrError(assetKey: {path: ["published_post", "outbox"]}) { ... on AssetNode { latestMaterializationByPartition(partitions: $k) { runId } } } }'
-FAILURES = "query($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events { ... on ExecutionStepFailureEvent { stepKey error { message } failureMetadata { description } } } } } }"
+
+PUBLISHED = """
+query($k: [String!]!) {
+  assetNodeOrError(assetKey: {path: ["published_post", "outbox"]}) {
+    ... on AssetNode { latestMaterializationByPartition(partitions: $k) { runId } }
+  }
+}
+"""
+FAILURES = """
+query($id: ID!) {
+  logsForRun(runId: $id) {
+    ... on EventConnection {
+      events { ... on ExecutionStepFailureEvent { stepKey error { message } failureMetadata { description } } }
+    }
+  }
+}
+"""
 
 
-def latest(up: Up, asset: str, video: str) -> dict[str, object]:
-    return up.home.dagster(  # type: ignore[no-any-return]
-        f"(lambda r: {{'run': r.run_id, 'metadata': {{k: str(v.value) for k, v in r.asset_materialization.metadata.items()}}}})"
-        f"(instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey({asset.split('/')!r}), asset_partitions=[{video!r}]), limit=1).records[0])"
+def latest(up: Up, asset: str, video: str) -> dict[str, Any]:
+    """The run and the metadata of the newest materialization."""
+    wanted = f"dg.AssetRecordsFilter(asset_key=dg.AssetKey({asset.split('/')!r}), asset_partitions=[{video!r}])"
+    found: dict[str, Any] = up.home.dagster(
+        "[{'run': r.run_id, 'metadata': {k: str(v.value) for k, v in r.asset_materialization.metadata.items()}}"
+        f" for r in instance.fetch_materializations({wanted}, limit=1).records][0]"
     )
+    return found
 
 
 def test_a_video_launched_by_graphql_is_made_and_posted(up: Up) -> None:
@@ -36,16 +59,13 @@ def test_what_people_look_for_is_in_the_metadata(up: Up) -> None:
     up.add("looked-at")
     assert up.ended(up.launch("produce_video", "looked-at", BRIEF))["status"] == "SUCCESS"
     render = latest(up, "render", "looked-at")["metadata"]
-    assert isinstance(render, dict)
     assert render["cover"].startswith("![cover](data:image/jpeg;base64,")
     assert len(render["cover"]) < 64_000
     assert Path(render["path"]).is_file()
     assert render["sha256"] == hashlib.sha256(Path(render["path"]).read_bytes()).hexdigest()
     script = latest(up, "script", "looked-at")["metadata"]
-    assert isinstance(script, dict)
     assert "Hello from a small robot" in script["script"]
     clips = latest(up, "background_clips", "looked-at")["metadata"]
-    assert isinstance(clips, dict)
     assert "MIT" in clips["list"]
 
 
@@ -81,7 +101,7 @@ def test_render_alone_reuses_all_else_and_makes_the_same_bytes(up: Up) -> None:
     assert {step["stepKey"] for step in run["stepStats"]} == {"render"}
     after = {asset: latest(up, asset, video) for asset in before}
     assert after["render"]["run"] != before["render"]["run"]
-    assert after["render"]["metadata"]["sha256"] == before["render"]["metadata"]["sha256"]  # type: ignore[index]
+    assert after["render"]["metadata"]["sha256"] == before["render"]["metadata"]["sha256"]
     assert {a: after[a] for a in after if a != "render"} == {a: before[a] for a in before if a != "render"}
 
 
@@ -106,14 +126,9 @@ def test_two_terminals_share_one_video(up: Up) -> None:
     request = up.home.request("shared.yaml", seed=8)
     terminals = [up.home.start("make", request, "--json", log=f"terminal-{number}.log") for number in range(2)]
     assert [terminal.wait(120) for terminal in terminals] == [0, 0]
-    ids = {
-        json.loads(
-            up.home.log(f"terminal-{n}.log").partition("{\n")[1] + up.home.log(f"terminal-{n}.log").partition("{\n")[2]
-        )["id"]
-        for n in range(2)
-    }
+    logs = [up.home.log(f"terminal-{number}.log") for number in range(2)]
+    ids = {json.loads(log[log.index("{\n") :])["id"] for log in logs}
     assert len(ids) == 1
-    count = up.home.dagster(
-        f"len([r for r in instance.get_runs(dg.RunsFilter(job_name='produce_video')) if r.tags.get('dagster/partition') == {ids.pop()!r}])"
-    )
-    assert count == 1
+    video = ids.pop()
+    wanted = f"dg.RunsFilter(job_name='produce_video', tags={{'dagster/partition': {video!r}}})"
+    assert up.home.dagster(f"len(instance.get_runs({wanted}))") == 1

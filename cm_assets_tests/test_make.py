@@ -4,6 +4,7 @@ import json
 import signal
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,7 +46,7 @@ def test_a_request_becomes_a_video(home: Home, tmp_path: Path) -> None:
         ({"scenes": []}, "scenes"),
     ],
 )
-def test_bad_input_names_the_field_and_spends_nothing(home: Home, change: dict[str, object], field: str) -> None:
+def test_bad_input_names_the_field_and_spends_nothing(home: Home, change: dict[str, Any], field: str) -> None:
     done = home.run("make", home.request(**change))
     assert done.returncode == 2
     assert field in done.stderr
@@ -80,18 +81,39 @@ def test_a_setting_that_is_wrong_is_named(home: Home) -> None:
     assert "CM_MAX_CONCURRENT_RUNS" in done.stderr
 
 
+SLOTS = (
+    "sum(instance.event_log_storage.get_concurrency_info(pool.name).active_slot_count"
+    " for pool in instance.event_log_storage.get_pool_limits())"
+)
+WORKER = (
+    "[e.dagster_event.engine_event_data.metadata['pid'].value for r in instance.get_runs(limit=1)"
+    " for e in instance.all_logs(r.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT)"
+    " if 'pid' in e.dagster_event.engine_event_data.metadata][0]"
+)
+
+
 def slots_taken(home: Home) -> int:
-    return int(
-        home.dagster(
-            "sum(instance.event_log_storage.get_concurrency_info(p.name).active_slot_count for p in instance.event_log_storage.get_pool_limits())"
-        )
-    )
+    return int(home.dagster(SLOTS))
 
 
 def unfinished(home: Home) -> int:
     return int(home.dagster("len([r for r in instance.get_runs() if not r.is_finished])"))
 
 
+def materializations(home: Home) -> dict[str, int]:
+    """How often each stage was made."""
+    counts = home.dagster(
+        "[len(instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split('/'))), limit=9)"
+        f".records) for stage in {STAGES!r}]"
+    )
+    return dict(zip(STAGES, counts, strict=True))
+
+
+STAGES = ("brief", "script", "audio", "background_clips", "render", "published_post/outbox")
+ONCE = dict.fromkeys(STAGES, 1)
+
+
+@pytest.mark.live
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_stops_everything_and_the_next_make_goes_on(home: Home, number: signal.Signals) -> None:
     request = home.request(scenes=LONG)
@@ -103,19 +125,15 @@ def test_a_signal_stops_everything_and_the_next_make_goes_on(home: Home, number:
     assert until(lambda: not home.processes(), 5 - (time.monotonic() - start))
     assert unfinished(home) == 0
     assert slots_taken(home) == 0
-    made = home.made(request)
-    assert made["state"] == "published"
-    steps = home.dagster(
-        "[len(instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(a)), limit=9).records)"
-        " for a in ('brief', 'script', 'audio', 'background_clips', 'render')]"
-    )
-    assert steps == [1, 1, 1, 1, 1]
+    assert home.made(request)["state"] == "published"
+    assert materializations(home) == ONCE
 
 
+@pytest.mark.live
 def test_a_signal_stops_a_step_that_waits_for_its_pool(home: Home) -> None:
     request = home.request()
     process = home.start("make", request)
-    assert until(lambda: (home.path / "engine" / "ready").exists(), 60)
+    assert until((home.path / "engine" / "ready").exists, 60)
     # Somebody else holds the only place to render.
     home.dagster("instance.event_log_storage.set_concurrency_slots('render', 0)")
     assert until(lambda: "background_clips: done" in home.log() and "audio: done" in home.log(), 90), home.log()
@@ -128,6 +146,7 @@ def test_a_signal_stops_a_step_that_waits_for_its_pool(home: Home) -> None:
     assert home.made(request)["state"] == "published"
 
 
+@pytest.mark.live
 def test_after_a_kill_of_everything_the_next_make_resumes(home: Home) -> None:
     request = home.request(scenes=LONG)
     process = home.start("make", request)
@@ -137,15 +156,13 @@ def test_after_a_kill_of_everything_the_next_make_resumes(home: Home) -> None:
     process = home.start("make", request, log="second.log")
     assert process.wait(150) == 0, home.log("second.log")
     assert slots_taken(home) == 0
-    counts = home.dagster(
-        "[len(instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(a)), limit=9).records)"
-        " for a in ('brief', 'script', 'audio', 'background_clips', 'render', ['published_post', 'outbox'])]"
-    )
-    assert counts == [1, 1, 1, 1, 1, 1]
-    leftovers = [path for path in home.path.rglob("*") if ".part" in path.name]
-    assert leftovers == []
+    assert materializations(home) == ONCE
+    assert list((home.path / "work").iterdir()) == []
+    artifacts = [path for path in (home.path / "artifacts").rglob("*") if path.is_file()]
+    assert not [path for path in artifacts if ".part" in path.name and not path.name.startswith(".")]
 
 
+@pytest.mark.live
 def test_an_engine_that_nobody_needs_ends_by_itself(home: Home) -> None:
     process = home.start("make", home.request(scenes=LONG))
     assert until(lambda: "audio: " in home.log(), 90), home.log()
@@ -155,22 +172,19 @@ def test_an_engine_that_nobody_needs_ends_by_itself(home: Home) -> None:
     assert unfinished(home) == 0
 
 
+@pytest.mark.live
 def test_a_worker_that_is_killed_costs_its_step_and_nothing_else(home: Home) -> None:
     process = home.start("make", home.request(scenes=LONG))
     assert until(lambda: "render: " in home.log(), 90), home.log()
-    pid = home.dagster(
-        "[e.dagster_event.engine_event_data.metadata['pid'].value for r in instance.get_runs(limit=1) for e in instance.all_logs(r.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT) if 'pid' in e.dagster_event.engine_event_data.metadata][0]"
-    )
+    pid = home.dagster(WORKER)
     import psutil
 
     psutil.Process(int(pid)).kill()
     assert process.wait(150) == 0, home.log()
-    counts = home.dagster(
-        "[len(instance.fetch_materializations(dg.AssetRecordsFilter(asset_key=dg.AssetKey(a)), limit=9).records) for a in ('script', 'audio', 'background_clips', 'render')]"
-    )
-    assert counts == [1, 1, 1, 1]
+    assert materializations(home) == ONCE
 
 
+@pytest.mark.live
 def test_a_time_in_the_future_is_waited_for(home: Home) -> None:
     done = home.run("make", home.request(publish_at="2099-01-01T00:00:00Z"), "--json")
     assert done.returncode == 0, done.stderr
@@ -193,6 +207,7 @@ def test_the_doctor_finds_a_new_home_fit(home: Home) -> None:
     assert "CM_FFMPEG" in done.stdout
 
 
+@pytest.mark.live
 def test_hostile_text_makes_an_ordinary_video(home: Home) -> None:
     texts = [
         r"{\an8\fs200}Hi {\p1}m 0 0 l 9 9{\p0} \N \h",

@@ -46,9 +46,10 @@ def render(
     studio: Studio,
 ) -> Results:
     """The finished video."""
-    from cm_assets.media import captions, cover, soundtrack, subtitles
+    from cm_assets.media import captions, cover, soundtrack
     from cm_assets.media.composition import CRF, Look, compose
     from cm_assets.media.fonts import fonts_folder
+    from cm_assets.media.subtitles import srt, vtt
 
     with stages.run(context) as stage:
         request, ffmpeg = brief.request, studio.binary()
@@ -70,8 +71,8 @@ def render(
         made = Render(
             video=store.put_file(stage.video, "render", video, "video/mp4"),
             cover=store.put_file(stage.video, "render", picture, "image/jpeg"),
-            srt=_keep(stage, store, "captions.srt", subtitles.srt(cues), "application/x-subrip"),
-            vtt=_keep(stage, store, "captions.vtt", subtitles.vtt(cues), "text/vtt"),
+            srt=_keep(stage, store, "captions.srt", srt(cues), "application/x-subrip"),
+            vtt=_keep(stage, store, "captions.vtt", vtt(cues), "text/vtt"),
             width=width,
             height=height,
             frames=audio.frames,
@@ -102,7 +103,7 @@ def render(
 def _shots(
     store: ArtifactStore, audio: Audio, clips: BackgroundClips, cues: "Sequence[Cue]", request: VideoRequest
 ) -> "list[ShotPicture]":
-    from cm_assets.media import ass
+    from cm_assets.media.ass import document
     from cm_assets.media.composition import ShotPicture
     from cm_assets.media.timeline import shots
     from cm_assets.models.clips import ClipSpec
@@ -118,7 +119,7 @@ def _shots(
                 digest=" ".join(file.sha256 for file in clip.files),
                 first_frame=shot.first_frame,
                 frames=shot.frames,
-                captions=ass.document(
+                captions=document(
                     cues,
                     first_frame=shot.first_frame,
                     frames=shot.frames,
@@ -139,7 +140,7 @@ def _cover_frames(audio: Audio) -> list[int]:
 
 def _keep(stage: Stage, store: ArtifactStore, name: str, text: str, media_type: str) -> ArtifactRef:
     path = stage.folder / name
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     return store.put_file(stage.video, "render", path, media_type)
 
 

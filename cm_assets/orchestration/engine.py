@@ -62,6 +62,8 @@ class Engine:
             swept = sweep(self._settings.home, but=_self_and_parents())
             if swept:
                 log.warning("killed %d processes that an earlier engine had left", swept)
+            # Nothing runs now, so all that lies here was left by a step that was killed.
+            shutil.rmtree(self._settings.home / "work", ignore_errors=True)
             homes.initialise()
             self._start()
             with ExitStack() as stack:

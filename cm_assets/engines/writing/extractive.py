@@ -1,39 +1,43 @@
 """The writer for source texts: their best sentences, in their order, cut into scenes. No language model.
 
-LexRank (Erkan and Radev, 2004) ranks the sentences; pysbd finds them.
+LexRank (Erkan and Radev, 2004, by sumy) ranks the sentences: one is central that many others resemble.
 """
 
-import functools
 import math
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from cm_assets.engines.writing import clauses, source
 from cm_assets.engines.writing.given import TERMS, finished
 from cm_assets.engines.writing.keywords import keywords
+from cm_assets.engines.writing.languages import primary, stop_words
+from cm_assets.engines.writing.source import Sentence
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.script import Scene, Script
 
 WORDS_PER_SECOND = 2.6
+"""Pace of the voices at speed 1, pauses included."""
 
-SHORTEST, LONGEST = 4, 45
-"""Words of a sentence that can be spoken as it is: shorter is a heading, longer is a list or a table."""
+MOST_TOGETHER = 150
+"""Sentences that are ranked against each other: the time grows with the square."""
 
-SCENE_WORDS = 22
-"""Words of the longest scene; a longer sentence is shown as several."""
-
-MOST_SENTENCES = 400
-"""Sentences that are ranked: the comparison of each with each grows with the square."""
+ALIKE = 0.55
+"""Share of their subject words from which on two sentences say the same."""
 
 # A sentence that begins so leans on one that may not be there.
 _LEANING = re.compile(
-    r"^(however|but|and|or|so|then|therefore|thus|moreover|furthermore|also|this|that|these|those|it|its|he|she|they|"
-    r"his|her|their|such|as a result|in addition|for example|for instance|instead|otherwise|meanwhile)\b",
+    r"^[\"'\u201c\u2018(]*(however|but|and|or|so|yet|nor|then|therefore|thus|hence|moreover|furthermore|also|still|"
+    r"besides|this|that|these|those|it|its|it's|he|she|they|they're|he's|she's|his|her|their|them|him|such|both|neither|"
+    r"another|others?|as a result|as such|in addition|for example|for instance|instead|otherwise|meanwhile|similarly|"
+    r"likewise|consequently|accordingly|nevertheless|nonetheless|in contrast|in other words|in fact|in turn|indeed|"
+    r"on the other hand|by contrast|after that|second|secondly|third|thirdly|finally|here|there(?! (is|are|was|were))|"
+    r"the (former|latter|same|other|second|third))\b",
     re.IGNORECASE,
 )
-_BOILERPLATE = re.compile(
-    r"(cookie|subscribe|sign up|newsletter|all rights reserved|click here|read more|copyright|©|https?://|www\.)",
-    re.IGNORECASE,
+_HOOK = re.compile(
+    r"\d|\?|!|\b(first|never|most|largest|fastest|only|half|twice|million|billion|secret|why|how)\b", re.IGNORECASE
 )
 
 
@@ -43,107 +47,166 @@ class Extractive:
     name = "extractive"
 
     def write(self, request: VideoRequest) -> Script:
-        """A script of about the length that was asked for.
+        """A script of about the length that was asked for; the whole text, where that is shorter.
 
         Raises:
-            PermanentFailure: the text has no sentence that could be spoken.
+            PermanentFailure: the text has no sentence that could be spoken, or is in another language.
         """
-        sentences = _sentences(request.source_text or "")
-        if not sentences:
+        text = source.read(request.source_text or "", request.language)
+        if not text.sentences:
             raise PermanentFailure(
-                f"source_text: has no sentence of {SHORTEST} to {LONGEST} words; give whole sentences, or scenes"
+                f"source_text: has no sentence of {source.SHORTEST} to {source.LONGEST} words; "
+                "give whole sentences with their full stops, or give scenes"
             )
-        chosen = _choose(sentences, round(request.target_seconds * request.speed * WORDS_PER_SECOND))
-        texts = [part for sentence in chosen for part in _scenes(sentence)]
-        scenes = tuple(Scene(text=text, search_terms=keywords(text, TERMS)) for text in texts)
-        return finished(request, scenes, self.name)
+        if not source.reads_as(text.sentences, request.language):
+            raise PermanentFailure(
+                f"source_text: does not read as prose in the language {request.language!r}; set `language`, or give scenes"
+            )
+        words = round(request.target_seconds * request.speed * WORDS_PER_SECOND)
+        chosen = choose(text.sentences, words, request.language)
+        scenes = tuple(
+            Scene(text=text, search_terms=keywords(text, TERMS, request.language))
+            for text in clauses.scenes(one.text for one in chosen)
+        )
+        return finished(request, scenes, self.name, text.heading)
 
 
-def _sentences(text: str) -> list[str]:
-    import pysbd
-
-    segmenter = pysbd.Segmenter(language="en", clean=False)
-    found: list[str] = []
-    # Paragraph by paragraph: the segmenter's expressions take long over a text without an end.
-    for paragraph in re.split(r"\n\s*\n|\n\s*[-*\u2022]\s+|\n#+\s", text):
-        plain = " ".join(paragraph.split()).lstrip("-*\u2022# ")
-        for start in range(0, len(plain), 20_000):
-            found += (sentence.strip() for sentence in segmenter.segment(plain[start : start + 20_000]))
-        if len(found) >= MOST_SENTENCES:
-            break
-    fit = [one for one in found if SHORTEST <= len(one.split()) <= LONGEST and _reads_well(one)]
-    return list(dict.fromkeys(fit))[:MOST_SENTENCES]
-
-
-def _reads_well(sentence: str) -> bool:
-    letters = sum(character.isalpha() or character.isspace() for character in sentence)
-    return letters >= 0.75 * len(sentence) and not _BOILERPLATE.search(sentence)
-
-
-def _choose(sentences: list[str], words: int) -> list[str]:
-    """The sentences to speak, in the order of the source."""
-    if sum(len(sentence.split()) for sentence in sentences) <= 1.15 * words:
-        return sentences
-    ranks = _ranks(sentences)
-    kept: set[int] = set()
-    length = 0
-    for index in sorted(range(len(sentences)), key=lambda number: (-ranks[number], number)):
-        count = len(sentences[index].split())
-        if _leans(sentences, index, kept) or length + count > 1.1 * words:
+def choose(sentences: Sequence[Sentence], words: int, language: str) -> list[Sentence]:
+    """The sentences to speak, in the order of the source: the best of about `words` words, the first a hook."""
+    whole = [one for one in sentences if one.whole]
+    # Items of lists are fragments: taken only where the prose does not suffice.
+    pool = whole if sum(one.words for one in whole) >= 0.6 * words else list(sentences)
+    standing = [one for at, one in enumerate(pool) if not _leans(one) or (at and pool[at - 1].place == one.place - 1)]
+    pool = standing or pool
+    if sum(one.words for one in pool) <= 1.15 * words:
+        return pool if not _leans(pool[0]) or len(pool) == 1 else _without_leaning_start(pool)
+    rank = _ranks(pool, language)
+    opening = _opening(pool, rank, words)
+    kept = {opening}
+    subjects = _subjects(language)
+    length = pool[opening].words
+    for index in sorted(range(opening + 1, len(pool)), key=lambda at: (-rank[at], at)):
+        group = _with_support(pool, index, kept)
+        added = sum(pool[at].words for at in group)
+        if not group or length + added > 1.08 * words or _said(pool, group, kept, subjects):
             continue
-        kept.add(index)
-        length += count
-    if not kept:
-        kept = {max(range(len(sentences)), key=lambda number: ranks[number])}
-    return [sentences[index] for index in sorted(kept)]
+        kept |= group
+        length += added
+    return [pool[index] for index in sorted(kept)]
 
 
-def _leans(sentences: list[str], index: int, kept: set[int]) -> bool:
-    """Whether a sentence needs the one before it, which was not chosen."""
-    return bool(_LEANING.match(sentences[index])) and index - 1 not in kept
+def _without_leaning_start(pool: list[Sentence]) -> list[Sentence]:
+    start = next((at for at, one in enumerate(pool) if not _leans(one)), 0)
+    return pool[start:]
 
 
-def _ranks(sentences: list[str]) -> list[float]:
-    from sumy.summarizers.lex_rank import LexRankSummarizer
+def _leans(sentence: Sentence) -> bool:
+    return _LEANING.match(sentence.text) is not None
 
-    summarizer = LexRankSummarizer(_stem)
-    words = [_words(sentence) for sentence in sentences]
-    frequency = summarizer._compute_tf(words)
-    inverse = summarizer._compute_idf(words)
-    matrix = summarizer._create_matrix(words, summarizer.threshold, frequency, inverse)
-    scores = summarizer.power_method(matrix, summarizer.epsilon)
+
+def _opening(pool: Sequence[Sentence], rank: Sequence[float], words: int) -> int:
+    """The first sentence: early, standing by itself, and with something that catches."""
+
+    def worth(index: int) -> float:
+        one = pool[index]
+        catches = 0.35 * bool(_HOOK.search(one.text)) + 0.25 * (one.words <= 16) - 0.5 * (one.words > clauses.LONGEST)
+        return rank[index] + catches - 1.2 * index / len(pool)
+
+    # Enough must be left after it to fill the time.
+    total = sum(one.words for one in pool)
+    before, early = 0, []
+    for index, one in enumerate(pool):
+        if before > 0.25 * total or total - before < words:
+            break
+        if not _leans(one) and one.words <= words:
+            early.append(index)
+        before += one.words
+    return max(early, key=worth) if early else next((at for at, one in enumerate(pool) if not _leans(one)), 0)
+
+
+def _with_support(pool: Sequence[Sentence], index: int, kept: set[int]) -> set[int]:
+    """A sentence with those before it that it leans on; nothing if they are not to be had."""
+    group: set[int] = set()
+    while index not in kept:
+        group.add(index)
+        if not _leans(pool[index]):
+            return group
+        if index == 0 or pool[index - 1].place != pool[index].place - 1 or len(group) == 3:
+            return set()
+        index -= 1
+    return group if index in kept else set()
+
+
+def _said(pool: Sequence[Sentence], group: set[int], kept: set[int], subjects: Callable[[str], frozenset[str]]) -> bool:
+    """Whether a sentence of the group says what one that was kept says already."""
+    for index in group:
+        mine = subjects(pool[index].text)
+        for other in kept:
+            theirs = subjects(pool[other].text)
+            if mine and len(mine & theirs) > ALIKE * min(len(mine), len(theirs)):
+                return True
+    return False
+
+
+def _ranks(sentences: Sequence[Sentence], language: str) -> list[float]:
+    """The worth of each sentence, 0 to 1, plus what its place adds.
+
+    A long text is ranked by stretches of equal length, so that its end counts like its beginning.
+    """
+    count = math.ceil(len(sentences) / MOST_TOGETHER)
+    size = math.ceil(len(sentences) / count)
+    central: list[float] = []
+    for start in range(0, len(sentences), size):
+        central += _lex_rank([one.text for one in sentences[start : start + size]], language)
     # The opening of a text says what it is about; the weight fades over its first tenth.
     fade = max(1.0, len(sentences) / 10)
-    return [float(score) * (1 + math.exp(-number / fade)) for number, score in enumerate(scores)]
+    return [score + 0.5 * math.exp(-at / fade) for at, score in enumerate(central)]
 
 
-def _words(sentence: str) -> list[str]:
-    return [_stem(word) for word in re.findall(r"\w+", sentence.lower())]
+def _lex_rank(texts: Sequence[str], language: str) -> list[float]:
+    from sumy.models.dom import ObjectDocumentModel, Paragraph
+    from sumy.models.dom import Sentence as Ranked
+    from sumy.summarizers.lex_rank import LexRankSummarizer
+
+    summarizer = LexRankSummarizer(_stemmer(language))
+    summarizer.stop_words = stop_words(language)
+    scores: dict[str, float] = {}
+
+    def note(ranked: Sequence[Any]) -> Sequence[Any]:
+        scores.update((str(one.sentence), float(one.rating)) for one in ranked)
+        return ranked
+
+    summarizer(ObjectDocumentModel([Paragraph(Ranked(text, _Words()) for text in texts)]), note)
+    best = max(scores.values())
+    return [scores[text] / best if best > 0 else 0.0 for text in texts]
 
 
-@functools.cache
-def _stemmer() -> Any:
-    import snowballstemmer
+class _Words:
+    """The tokenizer that sumy asks for, without the data that its own one downloads."""
 
-    return snowballstemmer.stemmer("english")
-
-
-def _stem(word: str) -> str:
-    return str(_stemmer().stemWord(word))
+    def to_words(self, text: str) -> tuple[str, ...]:
+        return tuple(re.findall(r"[^\W\d_]+(?:['\u2019][^\W\d_]+)?", text))
 
 
-def _scenes(sentence: str) -> list[str]:
-    """A sentence as one scene, or, where it is long, as several that end at its own commas and dashes."""
-    if len(sentence.split()) <= SCENE_WORDS:
-        return [sentence]
-    parts: list[str] = []
-    for clause in re.split(r"(?<=[,;:\u2014])\s", sentence):
-        if parts and len(parts[-1].split()) + len(clause.split()) <= SCENE_WORDS:
-            parts[-1] += f" {clause}"
-        else:
-            parts.append(clause)
-    # A rest of a few words is no scene.
-    if len(parts) > 1 and len(parts[-1].split()) < SHORTEST:
-        rest = parts.pop()
-        parts[-1] += f" {rest}"
-    return parts
+def _subjects(language: str) -> Callable[[str], frozenset[str]]:
+    """A function that gives the stems of a sentence's words, stop words aside."""
+    import functools
+
+    stem, stop = _stemmer(language), stop_words(language)
+
+    @functools.cache
+    def of(text: str) -> frozenset[str]:
+        words = (word.lower() for word in _Words().to_words(text))
+        return frozenset(stem(word) for word in words if word not in stop)
+
+    return of
+
+
+def _stemmer(language: str) -> Callable[[str], str]:
+    from sumy.nlp.stemmers import Stemmer, null_stemmer
+
+    try:
+        stemmer: Callable[[str], str] = Stemmer(primary(language))
+    except LookupError:
+        stemmer = null_stemmer
+    return stemmer

@@ -4,48 +4,60 @@ RAKE (Rose et al., 2010, "Automatic keyword extraction from individual documents
 punctuation; a word weighs as much as the length of the phrases that it stands in, over how often it stands.
 """
 
-import functools
 import re
 from collections import defaultdict
+from collections.abc import Iterable
+
+from cm_assets.engines.writing.languages import unseen_words
 
 LONGEST = 2
 """Words in a phrase: stock sites answer short questions."""
 
+_MOST_CHARACTERS = 20_000
+_WORD = re.compile(r"[^\W_]+(?:['\u2019-][^\W_]+)*")
+_BREAK = re.compile(r"[^\w\s'\u2019-]+|\s[-\u2019']|[-\u2019']\s|\n")
 
-def keywords(text: str, count: int) -> tuple[str, ...]:
-    """At most `count` phrases of a text, weightiest first; the longest word if there is no other."""
-    phrases = [phrase for part in re.split(r"[^\w\s'\u2019-]+", text.lower()) for phrase in _phrases(part)]
+
+def keywords(text: str, count: int, language: str = "en") -> tuple[str, ...]:
+    """At most `count` phrases of a text in lower case, weightiest first; never none.
+
+    A text without a phrase gives its longest word, and one without a word gives `abstract`.
+    """
+    text = text[:_MOST_CHARACTERS]
+    unseen = unseen_words(language)
+    phrases = [phrase for part in _BREAK.split(text) for phrase in _phrases(part, unseen)]
     frequency: dict[str, int] = defaultdict(int)
     degree: dict[str, int] = defaultdict(int)
     for phrase in phrases:
         for word in phrase:
             frequency[word] += 1
             degree[word] += len(phrase)
-    weights = {" ".join(phrase): sum(degree[word] / frequency[word] for word in phrase) for phrase in phrases}
-    ranked = sorted(weights, key=lambda phrase: (-weights[phrase], phrases.index(tuple(phrase.split()))))
+    weights = {phrase: sum(degree[word] / frequency[word] for word in phrase) for phrase in phrases}
+    # Sorting is stable and a dict keeps its order: of two that weigh the same, the first in the text comes first.
+    ranked = [" ".join(phrase) for phrase in sorted(weights, key=lambda phrase: -weights[phrase])]
     if not ranked:
-        words = sorted(re.findall(r"\w+", text), key=len, reverse=True)
-        ranked = [words[0].lower()[:60]] if words else ["abstract"]
+        ranked = [max(_WORD.findall(text), key=len, default="abstract").lower()[:40]]
     return tuple(ranked[:count])
 
 
-def _phrases(text: str) -> list[tuple[str, ...]]:
-    stop = _stop_words()
-    found: list[tuple[str, ...]] = []
+def _phrases(text: str, unseen: frozenset[str]) -> Iterable[tuple[str, ...]]:
     run: list[str] = []
-    for word in [*re.findall(r"[\w'\u2019-]+", text), ""]:
-        bare = re.sub(r"['\u2019]s$", "", word).strip("'\u2019-")
-        if 2 < len(bare) <= 40 and bare not in stop and not bare.isdigit():
-            run.append(bare)
+    for word in [*_WORD.findall(text), ""]:
+        bare = re.sub(r"['\u2019]s$", "", word)
+        if _is_seen(bare, unseen):
+            run.append(bare.lower())
             continue
-        found += [tuple(run[at : at + LONGEST]) for at in range(0, len(run), LONGEST)]
-        run = []
-    return found
+        # From the end: in "new solar energy storage" the storage is what can be seen.
+        while run:
+            yield tuple(run[-LONGEST:])
+            del run[-LONGEST:]
 
 
-@functools.cache
-def _stop_words() -> frozenset[str]:
-    from sumy.utils import get_stop_words
-
-    # The list is for texts, not for speech: what a speaker says to an audience shows nothing either.
-    return frozenset(get_stop_words("english")) | {"today", "video", "week", "year", "thing", "things", "way", "lot"}
+def _is_seen(word: str, unseen: frozenset[str]) -> bool:
+    """Whether a word may stand in a search: no stop word, number or contraction; of two letters only AI, EV, UK."""
+    lower = word.lower().replace("\u2019", "'")
+    if lower in unseen or "'" in lower or lower[:1].isdigit() or len(word) > 40:
+        return False
+    if len(word) == 2:
+        return word.isupper() or not word.isascii()
+    return len(word) > 2 or (len(word) == 1 and not word.isascii())
