@@ -1,6 +1,7 @@
 """Music by mood from the bundled package, or a track from the user's own folder."""
 
 import hashlib
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +21,15 @@ MOODS: Mapping[str, str] = {
     "chill": "calm",
     "contemplative": "calm",
     "dark": "nostalgic",
+    "euphoric": "energetic",
     "euphoric/high": "energetic",
     "excited": "energetic",
+    "funny": "happy",
     "funny/quirky": "happy",
+    "high": "energetic",
     "hopeful": "happy",
     "melancholic": "nostalgic",
+    "quirky": "happy",
     "sad": "tender",
     "uneasy": "nostalgic",
 }
@@ -53,39 +58,47 @@ class Track:
 
 
 def choose(name: str, *, seed: int, folder: Path | None) -> Track | None:
-    """The track for a mood or for the name of one of the user's own; None for `none`.
+    """The track for a mood, or one of the user's own by its name; None for `none`.
 
     Args:
-        name: as in the request.
+        name: as in the request. A file of the user's that is called like a mood is meant by its full name: `calm.mp3`.
         seed: of two tracks of a mood, the same seed always gives the same.
         folder: the user's own music.
 
     Raises:
         PermanentFailure: nothing is called so.
     """
-    wanted = name.lower()
+    wanted = _plain(name)
     if wanted == NONE:
         return None
-    own = _own(folder)
-    for path in own:
-        if wanted in {path.name.lower(), path.stem.lower()}:
-            return Track(path, path.stem, "", "own", mood_of(name))
     if wanted in MOODS:
         mood = MOODS[wanted]
         bundled = _bundled(mood)
         pick = int.from_bytes(hashlib.sha256(f"{mood} {seed}".encode()).digest()[:8], "big") % len(bundled)
         return Track(bundled[pick], bundled[pick].stem.replace("_", " "), "immich-memories", "MIT", mood)
-    raise PermanentFailure(f"there is no music called {name!r}; known: {', '.join(known(folder))}")
+    own = _own(folder)
+    for key in ("name", "stem"):
+        for path in own:
+            if wanted == _plain(getattr(path, key)):
+                return Track(path, path.stem, "", "own", mood_of(name))
+    missing = "" if folder is None or folder.is_dir() else f" (CM_MUSIC_FOLDER: {folder} is no folder)"
+    raise PermanentFailure(f"music: there is none called {name!r}; known: {', '.join(known(folder))}{missing}")
 
 
 def known(folder: Path | None) -> tuple[str, ...]:
-    """All names that can be asked for."""
-    return (*sorted(MOODS), NONE, *(name for path in _own(folder) for name in (path.name, path.stem)))
+    """All names that can be asked for: the moods, `none`, and the user's own with and without their endings."""
+    own = (name for path in _own(folder) for name in (path.name, path.stem))
+    return tuple(dict.fromkeys((*sorted(MOODS), NONE, *own)))
 
 
 def mood_of(name: str) -> str:
-    """The mood that a name stands for; calm where it says nothing."""
-    return MOODS.get(name.lower(), "calm")
+    """The mood that a name stands for, for the colours of the picture; calm where it says nothing."""
+    return MOODS.get(_plain(name), "calm")
+
+
+def _plain(name: str) -> str:
+    """A name as it is compared: whatever its case, and however its accents are encoded."""
+    return unicodedata.normalize("NFC", name).casefold().strip()
 
 
 def _own(folder: Path | None) -> list[Path]:
@@ -95,7 +108,10 @@ def _own(folder: Path | None) -> list[Path]:
     return sorted(
         path
         for path in folder.iterdir()
-        if path.suffix.lower() in ENDINGS and path.is_file() and path.resolve().parent == folder.resolve()
+        if path.suffix.lower() in ENDINGS
+        and not path.name.startswith(".")
+        and path.is_file()
+        and path.resolve().parent == folder.resolve()
     )
 
 

@@ -155,4 +155,6 @@ run_monitoring:
   cancel_timeout_seconds: 30
 telemetry:
   enabled: false
+nux:
+  enabled: false
 """

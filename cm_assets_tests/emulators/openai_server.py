@@ -38,6 +38,7 @@ class Fault:
     finish_reason: str = "stop"
     refusal: str | None = None
     page: str | None = None
+    kind: str = "text/html"
     delay: float = 0
     cut: int | None = None
     reset: bool = False
@@ -51,6 +52,8 @@ OVERLOADED = Fault(503, "The engine is currently overloaded, please try again la
 BAD_KEY = Fault(401, "Incorrect API key provided", "invalid_api_key")
 FORBIDDEN = Fault(403, "Project does not have access to the model", "model_not_found")
 NO_SCHEMAS = Fault(400, "'response_format.type' must be 'text' or 'json_object'")
+NO_FORMATS = Fault(400, "Unrecognized request argument supplied: response_format")
+OLD_LIMIT = Fault(422, "Extra inputs are not permitted: body.max_completion_tokens")
 INVALID_JSON = Fault(content='{"title": "Half a scr')
 REFUSAL = Fault(refusal="I'm sorry, I can't help with that.")
 FILTERED = Fault(content="", finish_reason="content_filter")
@@ -75,7 +78,7 @@ def slow(seconds: float) -> Fault:
 
 @dataclass(frozen=True)
 class Recorded:
-    """A request as it came."""
+    """A request as it came; names of headers in lower case."""
 
     path: str
     headers: Mapping[str, str]
@@ -158,7 +161,9 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._error(400, "We could not parse the JSON body of your request.")
             return
-        fault = self.owner.take(Recorded(self.path, dict(self.headers), body))
+        fault = self.owner.take(
+            Recorded(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
+        )
         if not self._allowed():
             return
         self._answer(body, fault)
@@ -172,7 +177,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.connection.close()
             self.close_connection = True
         elif fault.page is not None:
-            self._send_bytes(fault.status, fault.page.encode(), "text/html", fault.headers)
+            self._send_bytes(fault.status, fault.page.encode(), fault.kind, fault.headers)
         elif fault.status != 200:
             self._error(fault.status, fault.message, fault.code, fault.headers)
         elif (wrong := _wrong(body)) is not None:
@@ -278,7 +283,7 @@ def _asked(body: Mapping[str, Any]) -> Mapping[str, Any]:
     return found if isinstance(found, dict) and found.get("topic") else {"topic": text}
 
 
-_BEATS = (
+_BEATS: tuple[tuple[str, ...], ...] = (
     ("{topic} looks simple, until you see what happens behind the scenes.", "city skyline", "clock"),
     ("Ten years ago almost nobody talked about it at the dinner table.", "family dinner", "calendar"),
     ("Today you can find it in kitchens, in offices and on the train.", "train station", "office desk"),
@@ -303,14 +308,15 @@ def _script(brief: Mapping[str, Any]) -> dict[str, Any]:
     """A script about the brief's topic of about as many words as it asks for; the same brief, the same script."""
     topic = " ".join(str(brief["topic"]).split()[:6]).strip(" .,!?")[:60] or "This"
     wanted = int(brief.get("words") or 110)
-    hook, *middle, end = _BEATS
-    beats = [hook]
+    avoided = [str(word).lower() for word in brief.get("avoid_words") or ()]
+    hook, *middle, end = (beat for beat in _BEATS if not any(word in beat[0].lower() for word in avoided))
+    beats: list[tuple[str, ...]] = [hook]
     words = len(hook[0].split()) + len(end[0].split())
     for turn in range(200):
         text, *terms = middle[turn % len(middle)]
         if turn >= len(middle):
             text = f"Chapter {turn // len(middle) + 1}, and again: {text}"
-        if words >= wanted or len(beats) >= 100:
+        if words + len(text.split()) // 2 >= wanted:
             break
         beats.append((text, *terms))
         words += len(text.split())

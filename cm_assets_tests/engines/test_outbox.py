@@ -1,5 +1,7 @@
+import html
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,8 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from cm_assets.engines.platforms.outbox import Outbox
+from cm_assets.engines.platforms.channel import Record, legal
+from cm_assets.engines.platforms.outbox import Outbox, _exchange
 from cm_assets.models.artifact import ArtifactRef
+from cm_assets.models.base import PermanentFailure
 from cm_assets.models.clips import Credit
 from cm_assets.models.post import PostDraft
 
@@ -25,7 +29,12 @@ HOSTILE = [
     "🚀 مرحبا שלום",
     "%s {{ 7*7 }} {% raw %}",
     "javascript:alert(1)",
+    "con",
+    "x" * 400,
+    "\u202egnp.exe\x85\x1b[31m",
 ]
+MEDIA = "{http://search.yahoo.com/mrss/}"
+ITUNES = "{http://www.itunes.com/dtds/podcast-1.0.dtd}"
 
 
 def a_draft(video: str = "v1", title: str = "A title", sha: str = "a" * 64, text: str = "text") -> PostDraft:
@@ -54,6 +63,7 @@ def files(tmp_path: Path) -> dict[str, Path]:
     for name, suffix in (("video", ".mp4"), ("cover", ".jpg"), ("srt", ".srt"), ("vtt", ".vtt")):
         made[name] = tmp_path / f"{name}{suffix}"
         made[name].write_bytes(name.encode())
+    made["vtt"].write_text("WEBVTT\n\n00:00.000 --> 00:01.000\nHello <00:00.500>&lt;b&gt; you\n")
     return made
 
 
@@ -73,9 +83,23 @@ def test_a_post_has_everything(tmp_path: Path, files: dict[str, Path]) -> None:
     ]
     record = json.loads((folder / "v1" / "post.json").read_text())
     assert record["title"] == "Three AI trends"
+    assert record["files"]["video"] == {
+        "name": "three-ai-trends.mp4",
+        "sha256": "a" * 64,
+        "size": 5,
+        "media_type": "video/mp4",
+    }
+    assert record["credits"] == [{"source": "folder", "author": "text", "licence": "own", "url": None}]
+    assert record["published_at"] == record["updated_at"]
+    assert record["render_sha256"] == post.render_sha256
     assert post.url == f"{(folder / 'index.html').as_uri()}#v1"
+    assert (folder / "v1" / "three-ai-trends.mp4").samefile(files["video"]), "a link takes no space"
     item = ET.parse(folder / "feed.xml").getroot().find("channel/item")
     assert item is not None
+    assert item.findtext(f"{ITUNES}duration") == "32"
+    media = item.find(f"{MEDIA}content")
+    assert media is not None
+    assert (media.get("width"), media.get("height"), media.get("medium")) == ("1080", "1920", "video")
     enclosure = item.find("enclosure")
     assert enclosure is not None
     assert enclosure.attrib == {
@@ -88,8 +112,10 @@ def test_a_post_has_everything(tmp_path: Path, files: dict[str, Path]) -> None:
 def test_publishing_twice_adds_nothing_twice(tmp_path: Path, files: dict[str, Path]) -> None:
     outbox = Outbox(tmp_path / "outbox")
     first = outbox.publish(a_draft(), files, lambda share: None)
+    before = [(tmp_path / "outbox" / name).read_bytes() for name in ("index.html", "feed.xml", "v1/post.json")]
     again = outbox.publish(a_draft(), files, lambda share: None)
     assert first == again
+    assert before == [(tmp_path / "outbox" / name).read_bytes() for name in ("index.html", "feed.xml", "v1/post.json")]
     assert len(outbox.posts()) == 1
     assert (tmp_path / "outbox" / "feed.xml").read_text().count("<item>") == 1
 
@@ -99,7 +125,7 @@ def test_a_new_render_takes_the_place_of_the_old(tmp_path: Path, files: dict[str
     first = outbox.publish(a_draft(), files, lambda share: None)
     again = outbox.publish(a_draft(sha="b" * 64, title="Better"), files, lambda share: None)
     assert again.published_at == first.published_at
-    assert [post["title"] for post in outbox.posts()] == ["Better"]
+    assert [post.title for post in outbox.posts()] == ["Better"]
     assert not list((tmp_path / "outbox").glob(".*.part"))
 
 
@@ -124,7 +150,15 @@ def test_hostile_text_stays_text(tmp_path: Path, files: dict[str, Path], text: s
     assert not [name for name in page.attributes if name.startswith("on")]
     title = ET.parse(tmp_path / "outbox" / "feed.xml").getroot().findtext("channel/item/title")
     assert title is not None
-    assert title.strip() == "".join(c for c in text if c not in "\x00\x0b\ufffe")
+    assert title.strip() == legal(text)
+    described = ET.parse(tmp_path / "outbox" / "feed.xml").getroot().findtext("channel/item/description")
+    assert html.unescape(described or "").strip() == legal(text)
+    assert "<" not in (described or ""), "readers take a description for HTML"
+    record = json.loads((tmp_path / "outbox" / "v1" / "post.json").read_text())
+    assert record["title"] == text
+    for name in (file["name"] for file in record["files"].values()):
+        assert re.fullmatch(r"[a-z0-9-]{1,70}\.[a-z0-9]{3}", name)
+        assert not re.match(r"(con|post)\.", name)
     assert {path.name for path in (tmp_path / "outbox").iterdir()} == {"v1", "index.html", "feed.xml", ".lock"}
 
 
@@ -150,7 +184,8 @@ def test_a_publisher_that_is_killed_leaves_no_half_post(tmp_path: Path, files: d
         " for m in range(99) for n in range(3)]"
     )
     folder = tmp_path / "outbox"
-    for delay in (0.01, 0.03, 0.07, 0.15):
+    seen: set[str] = set()
+    for delay in (0.0, 0.004, 0.01, 0.02, 0.03, 0.07, 0.15):
         process = subprocess.Popen(
             [sys.executable, "-c", code, str(folder), *map(str, files.values())], stdout=subprocess.PIPE
         )
@@ -161,6 +196,121 @@ def test_a_publisher_that_is_killed_leaves_no_half_post(tmp_path: Path, files: d
         process.wait()
         process.stdout.close()
         for record in Outbox(folder).posts():
-            assert all((folder / record["id"] / name).is_file() for name in record["files"].values())
+            assert all((folder / record.id / file.name).is_file() for file in record.files.values())
+        seen |= {path.parent.name for path in folder.glob("[!.]*/post.json")}
+        assert {record.id for record in Outbox(folder).posts()} == seen, "what was posted once stays posted"
     publish(Outbox(folder), files, a_draft(video="last"))
     assert not list(folder.glob(".*.part"))
+
+
+def test_the_page_asks_nothing_of_anybody(tmp_path: Path, files: dict[str, Path]) -> None:
+    publish(Outbox(tmp_path / "outbox"), files, a_draft())
+    text = (tmp_path / "outbox" / "index.html").read_text()
+    assert "default-src 'none'" in text
+    assert "script-src" not in text
+    asked = re.findall(r'(?:src|href|poster)="([^"]*)"', text)
+    assert len(asked) >= 7
+    for address in asked:
+        local = address.startswith("data:text/vtt;base64,") or (tmp_path / "outbox" / address).is_file()
+        assert local, address
+
+
+def test_the_words_are_on_the_page_for_who_cannot_hear(tmp_path: Path, files: dict[str, Path]) -> None:
+    publish(Outbox(tmp_path / "outbox"), files, a_draft())
+    assert "Hello &lt;b&gt; you" in (tmp_path / "outbox" / "index.html").read_text()
+
+
+def test_there_is_no_moment_without_a_post_while_it_is_replaced(tmp_path: Path, files: dict[str, Path]) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    if not _exchange(tmp_path / "one", tmp_path / "two"):
+        pytest.skip("this file system cannot exchange folders")
+    outbox = Outbox(tmp_path / "outbox")
+    publish(outbox, files, a_draft())
+    stop, gaps = threading.Event(), []
+
+    def watch() -> None:
+        while not stop.is_set():
+            try:
+                Record.model_validate_json((tmp_path / "outbox" / "v1" / "post.json").read_bytes())
+            except FileNotFoundError as gap:
+                gaps.append(gap)
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    for number in range(40):
+        publish(outbox, files, a_draft(sha=f"{number:064d}"))
+    stop.set()
+    watcher.join()
+    assert gaps == []
+
+
+def test_a_post_whose_replacement_was_killed_half_way_comes_back(tmp_path: Path, files: dict[str, Path]) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    publish(outbox, files, a_draft())
+    (tmp_path / "outbox" / "v1").rename(tmp_path / "outbox" / ".v1.old")
+    publish(outbox, files, a_draft(video="v2"))
+    assert {record.id for record in outbox.posts()} == {"v1", "v2"}
+
+
+@pytest.mark.parametrize("harm", ["record", "video", "empty"])
+def test_a_post_that_was_damaged_is_made_again(tmp_path: Path, files: dict[str, Path], harm: str) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    publish(outbox, files, a_draft())
+    place = tmp_path / "outbox" / "v1"
+    if harm == "record":
+        (place / "post.json").write_text('{"id": "v1", "files": {"video": "../../../etc/passwd"}}')
+        publish(outbox, files, a_draft(video="v2"))
+        assert [record.id for record in outbox.posts()] == ["v2"], "a bad record hides its post and harms no other"
+    else:
+        (place / "a-title.mp4").unlink()
+        if harm == "empty":
+            (place / "a-title.mp4").touch()
+    publish(outbox, files, a_draft())
+    assert "v1" in {record.id for record in outbox.posts()}
+    assert (place / "a-title.mp4").read_bytes() == b"video"
+
+
+def test_a_folder_of_somebody_elses_is_left_alone(tmp_path: Path, files: dict[str, Path]) -> None:
+    theirs = tmp_path / "outbox" / "v1" / "thesis.doc"
+    theirs.parent.mkdir(parents=True)
+    theirs.write_text("years of work")
+    with pytest.raises(PermanentFailure, match="in the way"):
+        publish(Outbox(tmp_path / "outbox"), files, a_draft())
+    assert theirs.read_text() == "years of work"
+
+
+def test_what_cannot_be_found_is_named(tmp_path: Path, files: dict[str, Path]) -> None:
+    files["srt"].unlink()
+    with pytest.raises(PermanentFailure, match="the srt of v1 cannot be found"):
+        publish(Outbox(tmp_path / "outbox"), files, a_draft())
+    assert not list((tmp_path / "outbox").glob(".*.part"))
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path, files: dict[str, Path]) -> None:
+    (tmp_path / "outbox").write_text("a file")
+    with pytest.raises(PermanentFailure, match="outbox"):
+        publish(Outbox(tmp_path / "outbox"), files, a_draft())
+
+
+def test_the_newest_post_comes_first(tmp_path: Path, files: dict[str, Path]) -> None:
+    outbox = Outbox(tmp_path / "outbox")
+    for video in ("b", "c", "a"):
+        publish(outbox, files, a_draft(video=video))
+    assert re.findall(r'article id="(\w)"', (tmp_path / "outbox" / "index.html").read_text()) == ["a", "c", "b"]
+    assert [one.text for one in ET.parse(tmp_path / "outbox" / "feed.xml").iter("guid")] == ["a", "c", "b"]
+
+
+def test_processes_publish_side_by_side(tmp_path: Path, files: dict[str, Path]) -> None:
+    code = (
+        "import sys, pathlib; from cm_assets_tests.engines.test_outbox import *;"
+        "there = {p.stem: p for p in map(pathlib.Path, sys.argv[3:])};"
+        "[publish(Outbox(pathlib.Path(sys.argv[1])), there, a_draft(video=f'{sys.argv[2]}{n}')) for n in range(6)]"
+    )
+    started = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "outbox"), name, *map(str, files.values())])
+        for name in "ab"
+    ]
+    assert [process.wait() for process in started] == [0, 0]
+    assert (tmp_path / "outbox" / "feed.xml").read_text().count("<item>") == 12
+    assert (tmp_path / "outbox" / "index.html").read_text().count("<article") == 12

@@ -31,8 +31,8 @@ def writer_for(request: VideoRequest, *, model: str, base_url: str | None, api_k
         from cm_assets.engines.writing.extractive import Extractive
 
         return Extractive()
-    if base_url is None and api_key is None:
+    if not base_url and not api_key:
         raise PermanentFailure(NO_MODEL)
     from cm_assets.engines.writing.openai import OpenAIWriter
 
-    return OpenAIWriter(model=model, base_url=base_url, api_key=api_key)
+    return OpenAIWriter(model=model, base_url=base_url or None, api_key=api_key or None)

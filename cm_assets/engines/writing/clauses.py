@@ -7,8 +7,8 @@ SHORTEST, LONGEST = 6, 22
 """Words of a scene: fewer flash by, more cannot be shown under one picture."""
 
 _CONJUNCTIONS = frozenset(
-    "and but because which while who where when whose so or although though if since that until".split()
-)  # noqa: SIM905
+    "and but because which while who where when whose so or although though if since that until".split()  # noqa: SIM905
+)
 _TIGHT = frozenset(
     "a an the of in on at to for with by from as into over under about between than very more most less no not is are "  # noqa: SIM905
     "was were be been has have had will would can could may might must should do does did its their his her my your "
@@ -19,18 +19,21 @@ _TIGHT = frozenset(
 
 def scenes(sentences: Iterable[str]) -> list[str]:
     """The texts of scenes: each of 6 to 22 words as far as the sentences allow, their words unchanged and in order."""
-    parts = [part for sentence in sentences for part in split(sentence)]
-    joined: list[str] = []
-    for part in parts:
-        if (
-            joined
-            and min(_length(joined[-1]), _length(part)) < SHORTEST
-            and _length(joined[-1]) + _length(part) <= LONGEST
-        ):
-            joined[-1] += f" {part}"
+    made: list[str] = []
+    for part in (part for sentence in sentences for part in split(sentence)):
+        # A short one opens the next scene rather than trailing after the last.
+        if made and _length(made[-1]) < SHORTEST and _go_together(made[-1], part):
+            made[-1] += f" {part}"
         else:
-            joined.append(part)
-    return joined
+            made.append(part)
+    if len(made) > 1 and _length(made[-1]) < SHORTEST and _go_together(*made[-2:]):
+        made[-2:] = [" ".join(made[-2:])]
+    return made
+
+
+def _go_together(one: str, other: str) -> bool:
+    # Without a mark between them, two items of a list would run into one sentence.
+    return _length(one) + _length(other) <= LONGEST and not one[-1].isalnum()
 
 
 def split(sentence: str) -> list[str]:

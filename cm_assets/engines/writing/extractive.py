@@ -3,6 +3,7 @@
 LexRank (Erkan and Radev, 2004, by sumy) ranks the sentences: one is central that many others resemble.
 """
 
+import functools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -36,6 +37,12 @@ _LEANING = re.compile(
     r"the (former|latter|same|other|second|third))\b",
     re.IGNORECASE,
 )
+# Words that point back, near the beginning of a sentence, and speakers whose names were said before.
+_POINTING = frozenset({"these", "those", "them", "they", "he", "she", "this", "him", "theirs", "both", "such"})
+_OWNING = frozenset({"its", "their", "his", "her"})
+_SAID = re.compile(
+    r"\b(he|she|they) (said|says|added|adds|explained|explains|told|wrote|writes|noted)\b", re.IGNORECASE
+)
 _HOOK = re.compile(
     r"\d|\?|!|\b(first|never|most|largest|fastest|only|half|twice|million|billion|secret|why|how)\b", re.IGNORECASE
 )
@@ -53,6 +60,10 @@ class Extractive:
             PermanentFailure: the text has no sentence that could be spoken, or is in another language.
         """
         text = source.read(request.source_text or "", request.language)
+        if not text.sentences and source.has_no_blanks(request.source_text or ""):
+            raise PermanentFailure(
+                "source_text: its words are not set apart by blanks, so that their number is unknown; give scenes"
+            )
         if not text.sentences:
             raise PermanentFailure(
                 f"source_text: has no sentence of {source.SHORTEST} to {source.LONGEST} words; "
@@ -60,7 +71,8 @@ class Extractive:
             )
         if not source.reads_as(text.sentences, request.language):
             raise PermanentFailure(
-                f"source_text: does not read as prose in the language {request.language!r}; set `language`, or give scenes"
+                f"source_text: does not read as prose in the language {request.language!r}; "
+                "set `language`, or give scenes"
             )
         words = round(request.target_seconds * request.speed * WORDS_PER_SECOND)
         chosen = choose(text.sentences, words, request.language)
@@ -76,10 +88,9 @@ def choose(sentences: Sequence[Sentence], words: int, language: str) -> list[Sen
     whole = [one for one in sentences if one.whole]
     # Items of lists are fragments: taken only where the prose does not suffice.
     pool = whole if sum(one.words for one in whole) >= 0.6 * words else list(sentences)
-    standing = [one for at, one in enumerate(pool) if not _leans(one) or (at and pool[at - 1].place == one.place - 1)]
-    pool = standing or pool
+    pool = _supported(pool) or pool
     if sum(one.words for one in pool) <= 1.15 * words:
-        return pool if not _leans(pool[0]) or len(pool) == 1 else _without_leaning_start(pool)
+        return pool
     rank = _ranks(pool, language)
     opening = _opening(pool, rank, words)
     kept = {opening}
@@ -95,13 +106,21 @@ def choose(sentences: Sequence[Sentence], words: int, language: str) -> list[Sen
     return [pool[index] for index in sorted(kept)]
 
 
-def _without_leaning_start(pool: list[Sentence]) -> list[Sentence]:
-    start = next((at for at, one in enumerate(pool) if not _leans(one)), 0)
-    return pool[start:]
+def _supported(pool: Sequence[Sentence]) -> list[Sentence]:
+    """The sentences that stand by themselves or follow right after one that was kept."""
+    kept: list[Sentence] = []
+    for one in pool:
+        if not _leans(one) or (kept and kept[-1].place == one.place - 1):
+            kept.append(one)
+    return kept
 
 
 def _leans(sentence: Sentence) -> bool:
-    return _LEANING.match(sentence.text) is not None
+    """Whether a sentence means nothing, or something else, without the one before it."""
+    if _LEANING.match(sentence.text) or _SAID.search(sentence.text):
+        return True
+    first = re.findall(r"\w+", sentence.text.lower())[:5]
+    return not _POINTING.isdisjoint(first) or not _OWNING.isdisjoint(first[:3])
 
 
 def _opening(pool: Sequence[Sentence], rank: Sequence[float], words: int) -> int:
@@ -190,8 +209,6 @@ class _Words:
 
 def _subjects(language: str) -> Callable[[str], frozenset[str]]:
     """A function that gives the stems of a sentence's words, stop words aside."""
-    import functools
-
     stem, stop = _stemmer(language), stop_words(language)
 
     @functools.cache

@@ -52,7 +52,7 @@ def finished(request: VideoRequest, scenes: tuple[Scene, ...], writer: str, head
         heading: a title that the source has, if any.
     """
     post = request.post
-    terms = [term for scene in scenes for term in scene.search_terms[:2]]
+    terms = [term for scene in scenes for term in scene.search_terms]
     texts = [scene.text for scene in scenes]
     return Script(
         title=fitted(one_line(post.title or heading), LONGEST_TITLE) or title_from(texts[0]),

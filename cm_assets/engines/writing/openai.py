@@ -1,41 +1,30 @@
 """The writer for topics: a language model behind any OpenAI-compatible endpoint."""
 
 import json
+import math
+import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Annotated, Any
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from importlib import resources
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, ValidationError
-
+from cm_assets.engines.writing.drafts import Unusable, schema, script_from, words_wanted
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import Scene, Script
+from cm_assets.models.script import Script
 
-PROMPT = "script.v1.md"
+if TYPE_CHECKING:
+    from openai import APIError, APIStatusError, OpenAI
+
+PROMPT = "script.v2.md"
 """The version is in the name: another prompt is another file."""
 
-WORDS_PER_SECOND = 2.6
+TIMEOUT = 120.0
+"""Seconds that the endpoint may be silent."""
 
-TIME_OUT = 120.0
-"""Seconds that one answer may take."""
-
-MOST_TOKENS = 4000
-
-
-class _SceneDraft(BaseModel):
-    text: Annotated[str, Field(min_length=1, max_length=1000)]
-    search_terms: Annotated[list[str], Field(min_length=1, max_length=8)]
-
-
-class _Draft(BaseModel):
-    title: Annotated[str, Field(min_length=1, max_length=100)]
-    description: Annotated[str, Field(max_length=2000)]
-    hashtags: Annotated[list[str], Field(max_length=15)]
-    scenes: Annotated[list[_SceneDraft], Field(min_length=1, max_length=60)]
-
-
-class _Unusable(Exception):
-    """An answer that is no script, and why."""
+_PASSING = frozenset({408, 409, 425})
 
 
 class OpenAIWriter:
@@ -45,15 +34,16 @@ class OpenAIWriter:
         model: its name.
         base_url: of the endpoint; OpenAI's own if None.
         api_key: for it; servers of one's own need none.
+        timeout: seconds that the endpoint may be silent.
     """
 
     name = "openai"
 
-    def __init__(self, *, model: str, base_url: str | None, api_key: str | None, time_out: float = TIME_OUT) -> None:
+    def __init__(self, *, model: str, base_url: str | None, api_key: str | None, timeout: float = TIMEOUT) -> None:
         self._model = model
-        self._base_url = base_url
-        self._api_key = api_key
-        self._time_out = time_out
+        self._base_url = base_url.strip() if base_url else None
+        self._api_key = api_key.strip() if api_key else None
+        self._timeout = timeout
 
     def write(self, request: VideoRequest) -> Script:
         """A script about the request's topic.
@@ -61,144 +51,180 @@ class OpenAIWriter:
         Raises:
             TransientFailure: the endpoint is down, or the model gave no usable script twice.
             AskedToWait: it said when to come back.
-            PermanentFailure: it refuses the key, the model or the topic.
+            PermanentFailure: it refuses the key, the model or the topic, or the variables make no sense.
         """
         from openai import OpenAI
 
-        messages: list[dict[str, str]] = [
-            {"role": "system", "content": (Path(__file__).parent / "prompts" / PROMPT).read_text()},
-            {"role": "user", "content": _brief(request)},
-        ]
+        self._check_variables()
+        messages = [{"role": "system", "content": _prompt()}, {"role": "user", "content": brief(request)}]
+        # Room for the script, for the JSON around it, and for models that think before they write.
+        tokens = 4000 + 8 * words_wanted(request)
         # Retries are Dagster's: a second layer here would multiply them, unseen.
         with OpenAI(
-            base_url=self._base_url, api_key=self._api_key or "none", max_retries=0, timeout=self._time_out
+            base_url=self._base_url, api_key=self._api_key or "none", max_retries=0, timeout=self._timeout
         ) as client:
-            answer = self._ask(client, messages)
+            answer = ""
             try:
-                return self._script(answer, request)
-            except _Unusable as why:
-                messages += [
-                    {"role": "assistant", "content": answer},
-                    {
-                        "role": "user",
-                        "content": f"That cannot be used: {why}. Answer again with the whole script as JSON.",
-                    },
-                ]
+                answer = self._ask(client, messages, tokens)
+                return script_from(answer, request, writer=self.name, model=self._model)
+            except Unusable as error:
+                complaint = f"That cannot be used: {error}. Answer again with the whole script as JSON."
+            # A message without content is refused by many servers.
+            messages += [{"role": "assistant", "content": answer or "{}"}, {"role": "user", "content": complaint}]
             try:
-                return self._script(self._ask(client, messages), request)
-            except _Unusable as why:
-                raise TransientFailure(f"the model {self._model} gave no usable script twice: {why}") from why
+                # Twice the room: a model that thought to the limit would be cut off again.
+                answer = self._ask(client, messages, 2 * tokens)
+                return script_from(answer, request, writer=self.name, model=self._model)
+            except Unusable as error:
+                reason = f"the language model {self._model} gave no usable script twice: {error}"
+                raise TransientFailure(self._without_key(reason)) from None
 
-    def _ask(self, client: Any, messages: list[dict[str, str]]) -> str:
+    def _check_variables(self) -> None:
+        """Say what the client would say late, and with the key in its words."""
+        if self._api_key and not re.fullmatch(r"[!-~]+", self._api_key):
+            raise PermanentFailure("OPENAI_API_KEY has characters that no key has: set it again")
+        if self._base_url and not _is_address(self._base_url):
+            raise PermanentFailure("OPENAI_BASE_URL is no address: set it to one such as http://localhost:11434/v1")
+
+    def _ask(self, client: "OpenAI", messages: list[dict[str, str]], tokens: int) -> str:
         import openai
 
-        schema = {"name": "script", "strict": True, "schema": _strict(_Draft.model_json_schema())}
         try:
-            completion = client.chat.completions.create(
-                model=self._model,
-                messages=messages,
-                max_completion_tokens=MOST_TOKENS,
-                response_format={"type": "json_schema", "json_schema": schema},
-            )
-        except openai.RateLimitError as error:
-            raise _rate_limited(error, self._model) from None
-        except (openai.AuthenticationError, openai.PermissionDeniedError):
-            raise PermanentFailure("the language model's endpoint refuses the key: check OPENAI_API_KEY") from None
-        except openai.NotFoundError:
-            raise PermanentFailure(
-                f"the endpoint has no model {self._model!r}: set CM_OPENAI_MODEL, or check OPENAI_BASE_URL"
-            ) from None
-        except openai.BadRequestError as error:
-            raise PermanentFailure(f"the endpoint does not take the request: {_said(error)}") from None
+            completion = self._create(client, messages, tokens)
         except openai.APIStatusError as error:
-            raise TransientFailure(f"the language model's endpoint answers {error.status_code}") from None
+            self._fail(error)
         except openai.APITimeoutError:
-            raise TransientFailure(f"the language model did not answer within {self._time_out:g} s") from None
+            raise TransientFailure(f"the language model did not answer within {self._timeout:g} s") from None
         except openai.APIConnectionError:
             raise TransientFailure("the language model's endpoint cannot be reached: check OPENAI_BASE_URL") from None
-        if not completion.choices:
-            return ""
-        choice = completion.choices[0]
-        if choice.message.refusal:
-            raise PermanentFailure(f"the language model refuses the topic: {choice.message.refusal[:200]}")
-        return choice.message.content or ""
+        except (openai.APIError, ValueError, RecursionError):
+            completion = None
+        return self._content(completion)
 
-    def _script(self, answer: str, request: VideoRequest) -> Script:
-        try:
-            draft = _Draft.model_validate_json(_json_of(answer))
-        except ValidationError as error:
-            first = error.errors()[0]
-            field = ".".join(str(part) for part in first["loc"]) or "the answer"
-            raise _Unusable(f"{field}: {first['msg']}") from None
-        avoided = [word for word in request.brand.avoid if word.lower() in answer.lower()]
-        if avoided:
-            raise _Unusable(f"it uses words that must be avoided: {', '.join(avoided)}")
-        post = request.post
-        title = (post.title or draft.title).replace("<", "").replace(">", "").strip()
-        return Script(
-            title=title or "Video",
-            description=post.description if post.description is not None else draft.description,
-            hashtags=post.hashtags if post.hashtags is not None else tuple(tag.lstrip("#") for tag in draft.hashtags),
-            scenes=tuple(Scene(text=one.text, search_terms=tuple(one.search_terms)) for one in draft.scenes),
-            language=request.language,
-            writer=self.name,
-            model=self._model,
-        )
+    def _create(self, client: Any, messages: list[dict[str, str]], tokens: int) -> Any:
+        import openai
+
+        wanted = {"type": "json_schema", "json_schema": {"name": "script", "strict": True, "schema": schema()}}
+        options: dict[str, Any] = {"max_completion_tokens": tokens, "response_format": wanted}
+        while True:
+            try:
+                return client.chat.completions.create(model=self._model, messages=messages, **options)
+            except (openai.BadRequestError, openai.UnprocessableEntityError) as error:
+                simpler = _simpler(options, _said(error))
+                if simpler is None:
+                    raise
+                options = simpler
+
+    def _content(self, completion: Any) -> str:
+        choices = getattr(completion, "choices", None)
+        if not isinstance(choices, list):
+            raise PermanentFailure(
+                "the language model's endpoint does not speak the protocol: check that OPENAI_BASE_URL ends as its "
+                "documentation says, often in /v1"
+            )
+        # The client builds what was sent without checking it: any part may be missing or of another kind.
+        choice = choices[0] if choices else None
+        message = getattr(choice, "message", None)
+        refusal = getattr(message, "refusal", None)
+        finish = getattr(choice, "finish_reason", None)
+        if refusal or finish == "content_filter":
+            said = self._without_key(" ".join(str(refusal or "its filter stopped the answer").split()))
+            raise PermanentFailure(
+                f"the language model refuses the topic: {said[:200]}; change the topic, or give scenes"
+            )
+        if finish == "length":
+            raise Unusable("the answer was cut off at the token limit; be brief")
+        content = getattr(message, "content", None)
+        return content if isinstance(content, str) else ""
+
+    def _fail(self, error: "APIStatusError") -> NoReturn:
+        status = error.status_code
+        if status == 402 or getattr(error, "code", None) == "insufficient_quota":
+            raise PermanentFailure(
+                "the language model's account has no credit left: add some, or set OPENAI_API_KEY or OPENAI_BASE_URL "
+                "to another"
+            ) from None
+        if status in {429, 503} and (seconds := _retry_after(error.response.headers)) is not None:
+            raise AskedToWait(f"the endpoint of {self._model} asks to wait {seconds:g} s", seconds) from None
+        if status == 429:
+            raise TransientFailure(f"the endpoint of {self._model} is asked too often") from None
+        if status >= 500 or status in _PASSING:
+            raise TransientFailure(f"the language model's endpoint answers {status}") from None
+        if status == 401:
+            advice = "refuses the key: set OPENAI_API_KEY to a valid one"
+        elif status == 403:
+            advice = f"does not let this key use {self._model!r}: check OPENAI_API_KEY, or set CM_OPENAI_MODEL"
+        elif status == 404:
+            advice = f"has no model {self._model!r}, or lies elsewhere: set CM_OPENAI_MODEL, or check OPENAI_BASE_URL"
+        else:
+            advice = f"does not take the request ({status}): {_said(error)}"
+        raise PermanentFailure(self._without_key(f"the language model's endpoint {advice}")) from None
+
+    def _without_key(self, text: str) -> str:
+        """What a server says may repeat the key that it was sent."""
+        return text.replace(self._api_key, "***") if self._api_key else text
 
 
-def _brief(request: VideoRequest) -> str:
+def _simpler(options: Mapping[str, Any], complaint: str) -> dict[str, Any] | None:
+    """The options without what a server complains of, as some compatible ones know only the older ones; None if all is.
+
+    The prompt says the shape of the answer as well, and the answer is checked, so that nothing is lost with the schema.
+    """
+    rest = dict(options)
+    if "max_completion_tokens" in complaint and "max_completion_tokens" in rest:
+        rest["max_tokens"] = rest.pop("max_completion_tokens")
+    elif "response_format" in rest and any(word in complaint for word in ("response_format", "json_schema")):
+        if rest.pop("response_format")["type"] == "json_schema":
+            rest["response_format"] = {"type": "json_object"}
+    else:
+        return None
+    return rest
+
+
+def brief(request: VideoRequest) -> str:
+    """The request as data for the model: JSON between tags that it cannot close."""
     wishes: Mapping[str, object] = {
         "topic": request.topic,
         "language": request.language,
         "seconds": request.target_seconds,
-        "words": round(request.target_seconds * request.speed * WORDS_PER_SECOND),
+        "words": words_wanted(request),
         "tone": request.tone,
         "audience": request.audience,
-        "use these words": list(request.brand.use),
-        "never use these words": list(request.brand.avoid),
+        "use_words": list(request.brand.use),
+        "avoid_words": list(request.brand.avoid),
     }
-    # As JSON the topic cannot end the data and begin an instruction.
-    return json.dumps({name: value for name, value in wishes.items() if value}, ensure_ascii=False)
+    data = json.dumps({name: value for name, value in wishes.items() if value}, ensure_ascii=False)
+    # Quotes are escaped by JSON; with `<` escaped as well, no topic can end the data and begin an instruction.
+    return "<brief>\n" + data.replace("<", "\\u003c") + "\n</brief>"
 
 
-def _json_of(answer: str) -> str:
-    """The JSON of an answer; servers that ignore the schema wrap it in a code fence."""
-    start, end = answer.find("{"), answer.rfind("}")
-    return answer[start : end + 1] if 0 <= start < end else answer
+def _prompt() -> str:
+    return (resources.files("cm_assets.engines.writing") / "prompts" / PROMPT).read_text(encoding="utf-8")
 
 
-def _strict(schema: dict[str, Any]) -> dict[str, Any]:
-    """A schema as structured output takes it: closed objects, all fields required, no bounds that servers reject."""
-    bounds = {"minLength", "maxLength", "minItems", "maxItems", "title"}
-
-    def closed(node: Any, names: bool = False) -> Any:
-        if isinstance(node, list):
-            return [closed(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        kept = {
-            key: closed(value, key in {"properties", "$defs"})
-            for key, value in node.items()
-            if names or key not in bounds
-        }
-        if kept.get("type") == "object" and not names:
-            kept |= {"additionalProperties": False, "required": list(kept.get("properties", {}))}
-        return kept
-
-    result: dict[str, Any] = closed(schema)
-    return result
-
-
-def _rate_limited(error: Any, model: str) -> Exception:
-    if getattr(error, "code", None) == "insufficient_quota":
-        return PermanentFailure("the language model's account has no credit left: add some, or set OPENAI_BASE_URL")
+def _is_address(url: str) -> bool:
     try:
-        seconds = float(error.response.headers.get("retry-after", ""))
+        parts = urlsplit(url)
+        _ = parts.port  # judged only when it is read
     except ValueError:
-        return TransientFailure(f"the endpoint of {model} is asked too often")
-    return AskedToWait(f"the endpoint of {model} asks to wait {seconds:g} s", max(seconds, 0.0))
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)
 
 
-def _said(error: Any) -> str:
+def _retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds by the header `Retry-After`, a number or an HTTP date (RFC 9110, 10.2.3); None without a usable one."""
+    value = headers.get("retry-after", "").strip()
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            date = parsedate_to_datetime(value)
+        except ValueError:
+            return None
+        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def _said(error: "APIError") -> str:
     body = error.body if isinstance(error.body, dict) else {}
-    return str(body.get("message") or error.message)[:300]
+    return " ".join(str(body.get("message") or error.message).split())[:300]

@@ -12,7 +12,7 @@ from cm_assets.engines.writing.languages import primary, stop_words
 SHORTEST, LONGEST = 4, 60
 """Words of a sentence that can be spoken as it is: shorter is a label, longer is a list or a table."""
 
-_PIECE = 3_000
+_PIECE = 1_500
 """Characters that the segmenter is given at a time: its expressions take quadratic time."""
 
 _TERMINAL = re.compile(r"[.!?\u2026\u3002\uff01\uff1f\u061f\u0964][\"'\u201d\u2019)\]]*$")
@@ -27,13 +27,13 @@ _BOILERPLATE = re.compile(
 )
 _MARKUP = (
     (re.compile(r"```.*?(?:```|\Z)", re.DOTALL), "\n\n"),
-    (re.compile(r"!\[[^\]\n]*\]\([^)\n]*\)"), ""),
-    (re.compile(r"\[([^\]\n]+)\]\((?:[^()\n]|\([^)\n]*\))*\)"), r"\1"),
+    (re.compile(r"!\[[^\[\]\n]{0,300}\]\([^)\n]{0,600}\)"), ""),
+    (re.compile(r"\[([^\[\]\n]{1,300})\]\((?:[^()\n]|\([^()\n]{0,200}\)){0,600}\)"), r"\1"),
     # Marks of notes, as encyclopedias have them.
     (re.compile(r"\s?\[(?:\d{1,3}|[a-z]|note \d+|citation needed)\]"), ""),
     (re.compile(r"(\*\*|__|`)(?=\S)([^*_`\n]+?)(?<=\S)\1"), r"\2"),
     (re.compile(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])"), r"\1"),
-    (re.compile(r"^\s*>\s?", re.MULTILINE), ""),
+    (re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE), ""),
 )
 _HTML = re.compile(
     r"<(?:!doctype|html|body|head|p|div|article|section|br|h[1-6]|ul|ol|li|span|a|table)\b[^<>]*>", re.IGNORECASE
@@ -77,17 +77,20 @@ def read(text: str, language: str) -> Source:
     """The heading and the speakable sentences of a text."""
     heading, found, seen = "", [], set()
     place = 0
+    plain = _plain(text)
+    # Some write without capitals; where others do, a small letter is the rest of a sentence that was cut.
+    capitals = re.search(r"(?:^|[.!?]\s)[\"'\u201c\u2018(]*[^\W\d_a-z]", plain) is not None
     segmenter = _segmenter(language)
-    for number, (paragraph, is_item) in enumerate(_paragraphs(_plain(text))):
+    for number, (paragraph, is_item) in enumerate(_paragraphs(plain)):
         whole = _TERMINAL.search(paragraph) is not None
-        if number == 0 and not whole and not is_item and 2 <= len(paragraph.split()) <= 16:
-            heading = paragraph
+        if number == 0 and not whole and not is_item and len(paragraph.split()) <= 16:
+            heading = paragraph.rstrip(" :")
             continue
         for sentence in _segments(paragraph, segmenter):
             place += 1
             ends = _TERMINAL.search(sentence) is not None
             key = sentence.casefold()
-            if (ends or is_item) and key not in seen and _is_speakable(sentence):
+            if (ends or is_item) and key not in seen and _is_speakable(sentence, capitals):
                 seen.add(key)
                 found.append(Sentence(sentence, place, ends))
     return Source(heading, tuple(found))
@@ -101,6 +104,13 @@ def reads_as(sentences: tuple[Sentence, ...], language: str) -> bool:
         return True
     # By the lists at hand English prose has more than 0.35 of its own, German 0.06 of the English ones.
     return sum(word in known for word in words) / len(words) > 0.15
+
+
+def has_no_blanks(text: str) -> bool:
+    """Whether a text is of a script that sets no blanks between words: Chinese, Japanese, Thai, Khmer, Lao, Burmese."""
+    return len(re.findall(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u4e00-\u9fff]", text)) > 0.3 * len(
+        text
+    )
 
 
 def _plain(text: str) -> str:
@@ -133,7 +143,7 @@ class _Text(HTMLParser):
         if tag in self._SILENT:
             self._silent.append(tag)
         self._block(tag)
-        if tag == "li":
+        if tag == "li" and not self._silent:
             self.parts.append("- ")
 
     def handle_endtag(self, tag: str) -> None:
@@ -147,7 +157,7 @@ class _Text(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         if not self._silent:
-            self.parts.append(" ".join(f".{data}.".split())[1:-1])
+            self.parts.append(re.sub(r"\s+", " ", data))
 
 
 def _paragraphs(text: str) -> Iterator[tuple[str, bool]]:
@@ -204,18 +214,18 @@ def _segments(paragraph: str, segmenter: Any) -> Iterator[str]:
                 yield sentence.strip()
 
 
-def _is_speakable(sentence: str) -> bool:
+def _is_speakable(sentence: str, capitals: bool) -> bool:
     words = sentence.split()
     if not SHORTEST <= len(words) <= LONGEST or max(map(len, words)) > 40:
         return False
     first = words[0].lstrip("\"'\u201c\u2018([\u00ab\u00bf\u00a1")
     # The rest of a sentence that was cut; names like iPhone have a capital all the same.
-    if not first or (first[0].islower() and first == first.lower()):
+    if not first or (capitals and first[0].islower() and first == first.lower()):
         return False
     letters = sum(character.isalpha() or character.isspace() for character in sentence)
     return letters >= 0.7 * len(sentence) and _is_balanced(sentence) and not _BOILERPLATE.search(sentence)
 
 
 def _is_balanced(sentence: str) -> bool:
-    pairs = ("()", "[]", "\u201c\u201d", "\u00ab\u00bb")
+    pairs = (("(", ")"), ("[", "]"), ("\u201c", "\u201d"), ("\u00ab", "\u00bb"))
     return sentence.count('"') % 2 == 0 and all(sentence.count(one) == sentence.count(other) for one, other in pairs)

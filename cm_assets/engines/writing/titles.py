@@ -14,7 +14,9 @@ LONGEST_DESCRIPTION = 300
 
 _END = re.compile(r"(?<=[.!?\u2026\u3002\uff01\uff1f])[\"'\u201d\u2019)]*\s+")
 _ABBREVIATION = re.compile(
-    r"(?:\b(?:dr|mr|mrs|ms|prof|st|vs|no|inc|ltd|jr|sr|e\.g|i\.e|u\.s|u\.k)|\b[A-Z])\.$", re.IGNORECASE
+    r"(?:\b(?:dr|mr|mrs|ms|prof|st|vs|no|inc|ltd|co|corp|dept|approx|gen|rev|jr|sr|e\.g|i\.e|u\.s|u\.k|"
+    r"jan|feb|aug|sept?|oct|nov|dec)|\b[A-Z])\.$",
+    re.IGNORECASE,
 )
 
 
@@ -25,7 +27,8 @@ def one_line(text: str) -> str:
 
 def title_from(text: str) -> str:
     """A title of at most 100 characters, about 70 where that is possible, that ends at a sentence, clause or word."""
-    plain = one_line(text)
+    # What stands in brackets explains; a title has no room for it.
+    plain = re.sub(r"\s*\([^()]*\)", "", one_line(text)).strip()
     first = next(iter(sentences(plain)), "")
     first = first if first.endswith(("...", "\u2026")) else first.rstrip(".\u3002")
     return fitted(first, FIT_TITLE) or "Video"
