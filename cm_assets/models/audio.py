@@ -1,14 +1,16 @@
 """The narration: one track for the whole video, and when each word is spoken."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
-import numpy as np
-import numpy.typing as npt
 from pydantic import Field, NonNegativeFloat, NonNegativeInt, PositiveInt
 
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import FPS, SAMPLES_PER_FRAME, Model, Seconds
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 
 class Word(Model):
@@ -88,7 +90,7 @@ class Speech:
         timing: `model` or `alignment`.
     """
 
-    samples: npt.NDArray[np.float32]
+    samples: "npt.NDArray[np.float32]"
     sample_rate: int
     words: tuple[Word, ...]
     timing: str
