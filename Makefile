@@ -23,7 +23,7 @@ test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist load -m live --timeout 400
 
 test-slow: $(VENV)/.dev ## The tests that take longer
-	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
+	$(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
 
 test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
@@ -57,10 +57,10 @@ $(UV): requirements/uv.lock
 	@touch $@
 
 $(VENV)/.base: $(UV) requirements/base.lock pyproject.toml
-	test -e $(VENV)/.dev || $(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/base.lock
+	test -e $(VENV)/.dev || $(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/base.lock
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base requirements/dev.lock
-	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/dev.lock
+	$(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/dev.lock
 	@touch $@
