@@ -12,6 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from cm_assets.lifecycle.documents import RequestError, read
+from cm_assets.models.base import Failure
 from cm_assets.settings import Settings
 
 app = typer.Typer(
@@ -60,7 +61,11 @@ def make(
         _refuse_request(error, as_json)
     video = accepted.stored.id
     stop = _stop_on_signals()
-    status = follow(client, video, stop, repeated=accepted.repeated)
+    try:
+        status = follow(client, video, stop, repeated=accepted.repeated)
+    except Failure as failure:
+        typer.echo(f"cm: {failure}", err=True)
+        raise typer.Exit(1) from None
     if stop.is_set() and not status.ended:
         interrupted(client, video, CANCEL_LIMIT)
         raise typer.Exit(130)

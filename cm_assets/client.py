@@ -42,6 +42,7 @@ class Client:
         self.database = Database(settings.database)
         self.store = ArtifactStore(settings.artifacts, settings.cache)
         self._starts = 0
+        self._dagster: Any = None
 
     def catalogue(self) -> Catalogue:
         """What can be asked for."""
@@ -182,10 +183,8 @@ class Client:
         return stored
 
     def _instance(self) -> Any:
-        import dagster as dg
-
-        if not hasattr(self, "_dagster"):
-            self._dagster = dg.DagsterInstance.get()
+        if self._dagster is None:
+            self._dagster = homes.open_instance(self.settings)
         return self._dagster
 
 

@@ -79,13 +79,15 @@ class WorkLog:
         records = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=1)
         return records[0] if records else None
 
-    def worker_pid(self, run: dg.DagsterRun) -> int | None:
-        """The process that executes a run, as it said itself; None before it has."""
-        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+    def worker_pids(self, run: dg.DagsterRun) -> list[int]:
+        """The processes that executed a run and its steps, as they said themselves; the run's own first."""
+        kinds = {dg.DagsterEventType.ENGINE_EVENT, dg.DagsterEventType.STEP_WORKER_STARTED}
+        pids = []
+        for entry in self.instance.all_logs(run.run_id, of_type=kinds):
             event = entry.dagster_event
             if event is not None and "pid" in event.engine_event_data.metadata:
-                return int(str(event.engine_event_data.metadata["pid"].value))
-        return None
+                pids.append(int(str(event.engine_event_data.metadata["pid"].value)))
+        return list(dict.fromkeys(pids))
 
     def failed_blocking_checks(self, stage: str, video: VideoId, made: Made) -> list[str]:
         """Names of the blocking checks that this very materialization did not pass."""

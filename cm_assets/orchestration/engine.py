@@ -64,16 +64,17 @@ class Engine:
                 log.warning("killed %d processes that an earlier engine had left", swept)
             # Nothing runs now, so all that lies here was left by a step that was killed.
             shutil.rmtree(self._settings.home / "work", ignore_errors=True)
-            homes.initialise()
-            self._start()
             with ExitStack() as stack:
-                instance = stack.enter_context(dg.DagsterInstance.get())
+                instance = stack.enter_context(homes.open_instance(self._settings))
+                homes.set_pool_limits(instance)
+                self._start()
                 worklog = WorkLog(instance)
                 self._bury_the_dead(worklog)
                 self._wait_for_code_server()
                 launcher = stack.enter_context(Launcher(instance, self._socket))
                 database = Database(self._settings.database)
-                intake = Intake(database, worklog, launcher, self._settings.max_concurrent_runs + 2)
+                capacity = self._settings.max_concurrent_runs + 2
+                intake = Intake(database, worklog, launcher, home=self._settings.home, capacity=capacity)
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():

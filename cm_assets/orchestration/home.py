@@ -8,10 +8,13 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from cm_assets.policies import DEFAULT_POOL_LIMIT, STAGES
 from cm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    import dagster as dg
 
 MARKER = "CM_ENGINE_OF"
 """Environment variable that every process of an engine carries: the home that it works for."""
@@ -37,23 +40,36 @@ def prepare(settings: Settings) -> None:
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
 
 
-def initialise() -> None:
-    """Create the instance's tables and set the pools' limits, before anything else opens it.
+def open_instance(settings: Settings) -> "dg.DagsterInstance":
+    """The home's Dagster instance, its tables created by exactly one process.
 
-    Daemon, webserver and code server that meet a new SQLite home together race each other's migrations.
+    Processes that meet a new SQLite home together would race each other's migrations and leave it unusable.
     """
     import dagster as dg
 
-    with dg.DagsterInstance.get() as instance:
-        instance.get_runs(limit=1)
-        instance.all_asset_keys()
-        instance.all_instigator_state()
-        storage = instance.event_log_storage
-        limits = {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
-        current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
-        for pool, limit in limits.items():
-            if current.get(pool) != limit:
-                storage.set_concurrency_slots(pool, limit)
+    alone = Lock(engine_folder(settings) / "instance.lock")
+    alone.take(wait=True)
+    try:
+        ready = settings.home / "dagster" / "ready"
+        instance = dg.DagsterInstance.get()
+        if not ready.exists():
+            # The tables are made at first use, each store's own.
+            instance.get_runs(limit=1)
+            instance.all_asset_keys()
+            instance.all_instigator_state()
+            ready.touch()
+        return instance
+    finally:
+        alone.release()
+
+
+def set_pool_limits(instance: "dg.DagsterInstance") -> None:
+    """Give every pool the limit that the policy table says."""
+    storage = instance.event_log_storage
+    current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
+    for policy in STAGES.values():
+        if policy.pool and current.get(policy.pool) != policy.pool_limit:
+            storage.set_concurrency_slots(policy.pool, policy.pool_limit)
 
 
 class Lock:

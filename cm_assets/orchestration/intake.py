@@ -3,6 +3,7 @@
 import logging
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 
 import dagster as dg
 
@@ -10,7 +11,7 @@ from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Done, Launch, next_step
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.orchestration.launching import Launcher, LaunchFailed
-from cm_assets.orchestration.processes import kill_tree
+from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS
 from cm_assets.storage.database import Database, StoredRequest
 
@@ -27,13 +28,15 @@ class Intake:
         database: what is wanted.
         worklog: what ran.
         launcher: launches runs.
+        home: whose processes may be killed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
     """
 
-    def __init__(self, database: Database, worklog: WorkLog, launcher: Launcher, capacity: int) -> None:
+    def __init__(self, database: Database, worklog: WorkLog, launcher: Launcher, *, home: Path, capacity: int) -> None:
         self._database = database
         self._worklog = worklog
         self._launcher = launcher
+        self._home = home
         self._capacity = capacity
         self._not_before: dict[str, datetime] = {}
         self._cancelled_at: dict[str, float] = {}
@@ -102,6 +105,8 @@ class Intake:
         if failure is not None:
             stage, reason = failure
             return self._database.close(stored.id, "failed", f"{stage}: {reason}")
+        # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
+        kill_trees(self._worklog.worker_pids(run), self._home)
         self._database.count_lost_run(stored.id)
         if stored.lost_runs + 1 >= MAX_LOST_RUNS:
             return self._database.close(stored.id, "failed", f"its worker was lost {MAX_LOST_RUNS} times")
@@ -120,13 +125,12 @@ class Intake:
         instance = self._worklog.instance
         since = self._cancelled_at.setdefault(run.run_id, time.monotonic())
         if run.status in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}:
-            pid = self._worklog.worker_pid(run)
-            if pid is None and time.monotonic() - since < CANCEL_GRACE:
+            pids = self._worklog.worker_pids(run)
+            if not pids and time.monotonic() - since < CANCEL_GRACE:
                 return  # it is just being born: the next look will find it
             if run.status != dg.DagsterRunStatus.CANCELING:
                 instance.report_run_canceling(run)
-            if pid is not None:
-                kill_tree(pid)
+            kill_trees(pids, self._home)
         now = instance.get_run_by_id(run.run_id)
         if now is not None and not now.is_finished:
             instance.report_run_canceled(now, "Cancelled.")

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -62,6 +62,14 @@ def kill_tree(pid: int) -> None:
     for process in family:
         _kill(process)
     psutil.wait_procs(family, timeout=2)
+
+
+def kill_trees(pids: Iterable[int], home: Path) -> None:
+    """Kill those processes that are this home's still, with all that they started; a pid may have a new owner."""
+    for pid in pids:
+        with suppress(psutil.Error, OSError):
+            if psutil.Process(pid).environ().get(MARKER) == str(home):
+                kill_tree(pid)
 
 
 def stop(process: subprocess.Popen[bytes], seconds: float) -> None:

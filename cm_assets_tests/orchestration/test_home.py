@@ -1,0 +1,55 @@
+import multiprocessing
+import os
+from pathlib import Path
+
+from cm_assets.orchestration import home as homes
+from cm_assets.policies import STAGES
+from cm_assets.settings import Settings
+
+
+def _open(folder: str) -> None:
+    settings = Settings(home=Path(folder))
+    homes.prepare(settings)
+    with homes.open_instance(settings) as instance:
+        homes.set_pool_limits(instance)
+        assert instance.get_runs(limit=1) == []
+
+
+def test_processes_that_meet_a_new_home_together_do_not_race(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=_open, args=(str(tmp_path / "home"),)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(100)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+
+
+def test_pools_have_the_limits_of_the_table(tmp_path: Path) -> None:
+    before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "CM_HOME", "DAGSTER_DISABLE_TELEMETRY")}
+    settings = Settings(home=tmp_path / "home")
+    try:
+        homes.prepare(settings)
+        with homes.open_instance(settings) as instance:
+            homes.set_pool_limits(instance)
+            limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+    assert limits == {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
+
+
+def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
+    one, two = homes.Lock(tmp_path / "lock"), homes.Lock(tmp_path / "lock")
+    assert one.take()
+    assert not two.take()
+    one.release()
+    assert two.take()
+    two.release()
+    assert one.take(shared=True)
+    assert two.take(shared=True)
+    one.release()
+    two.release()
