@@ -25,7 +25,7 @@ from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
-from cm_assets.orchestration.processes import kill_tree, start, stop, sweep
+from cm_assets.orchestration.processes import start, sweep
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
@@ -88,6 +88,7 @@ class Engine:
             (self._folder / "ready").unlink(missing_ok=True)
             lock.release()
             lease.release()
+            log.info("stopped")
         return 0
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
@@ -164,11 +165,11 @@ class Engine:
             instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
 
     def _kill_all(self) -> None:
-        if self._daemon is not None:
-            stop(self._daemon, 0.5)
-        if self._code_server is not None:
-            kill_tree(self._code_server.pid)
+        """Kill all at once: nothing is lost by it, and a polite end would take its time from the five seconds."""
         sweep(self._settings.home, but=_self_and_parents())
+        for process in (self._daemon, self._code_server):
+            if process is not None:
+                process.wait(5)
 
 
 def _socket_folder(home: Path) -> Path:

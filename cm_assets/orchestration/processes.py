@@ -48,7 +48,7 @@ def sweep(home: Path, *, but: frozenset[int] = frozenset()) -> int:
         count += len(found)
         for process in found:
             _kill(process)
-        psutil.wait_procs(found, timeout=2)
+        _wait(found)
     return count
 
 
@@ -61,7 +61,7 @@ def kill_tree(pid: int) -> None:
         return
     for process in family:
         _kill(process)
-    psutil.wait_procs(family, timeout=2)
+    _wait(family)
 
 
 def kill_trees(pids: Iterable[int], home: Path) -> None:
@@ -87,3 +87,20 @@ def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
 def _kill(process: psutil.Process) -> None:
     with suppress(psutil.Error):
         process.kill()
+
+
+def _wait(processes: Sequence[psutil.Process], seconds: float = 2.0) -> None:
+    """Wait until killed processes are dead. One that nobody has buried yet, a zombie, is dead enough."""
+    deadline = time.monotonic() + seconds
+    left = list(processes)
+    while left and time.monotonic() < deadline:
+        left = [process for process in left if not _dead(process)]
+        if left:
+            time.sleep(0.02)
+
+
+def _dead(process: psutil.Process) -> bool:
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
