@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 UV := $(BIN)/uv
 
+# Every process of an engine would compile what it imports anew where this is set; empty means unset.
+export PYTHONDONTWRITEBYTECODE :=
+
 .DEFAULT_GOAL := help
 .PHONY: help demo up test test-live test-slow test-fresh check format lock benchmarks clean
 
@@ -23,7 +26,7 @@ test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist load -m live --timeout 400
 
 test-slow: $(VENV)/.dev ## The tests that take longer
-	$(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/slow.lock
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
 
 test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
@@ -57,10 +60,11 @@ $(UV): requirements/uv.lock
 	@touch $@
 
 $(VENV)/.base: $(UV) requirements/base.lock pyproject.toml
-	test -e $(VENV)/.dev || $(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/base.lock
+	test -e $(VENV)/.dev || $(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/base.lock
 	$(UV) pip install --python $(BIN)/python --quiet --no-deps --editable .
+	$(BIN)/python -c 'import cm_assets.cli, cm_assets.definitions, dagster_webserver.cli, dagster._cli, dagster._daemon.cli'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.base requirements/dev.lock
-	$(UV) pip install --python $(BIN)/python --quiet --compile-bytecode --require-hashes -r requirements/dev.lock
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/dev.lock
 	@touch $@

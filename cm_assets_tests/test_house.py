@@ -69,8 +69,8 @@ def test_the_command_line_starts_without_dagster() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_definitions_load_no_engine() -> None:
-    heavy = "{'numpy', 'av', 'openai', 'onnxruntime', 'sumy', 'PIL', 'hibari', 'ffmpeg'}"
+def test_definitions_load_no_engine_and_no_database() -> None:
+    heavy = "{'numpy', 'av', 'openai', 'onnxruntime', 'sumy', 'PIL', 'hibari', 'ffmpeg', 'sqlalchemy'}"
     code = f"import sys, cm_assets.definitions; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

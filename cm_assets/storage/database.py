@@ -1,6 +1,8 @@
 """The intent database: every request for ever, whether it is still wanted, and how far its running step is.
 
 SQLite by default, Postgres by URL. What ran is Dagster's to say and what was made is the artifact store's.
+
+SQLAlchemy is imported where it is used: every process of Dagster's loads the definitions, and few of them come here.
 """
 
 import logging
@@ -10,44 +12,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING, Any
 
 from cm_assets.partitions import VideoId
 
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+
 HEAD = "0001"
 """The newest migration; a database that is there needs no look at the migrations."""
-
-metadata = sa.MetaData()
-
-requests = sa.Table(
-    "requests",
-    metadata,
-    sa.Column("id", sa.String(64), primary_key=True),
-    sa.Column("source", sa.String(32), nullable=False),
-    sa.Column("key", sa.String(255), nullable=False),
-    sa.Column("document", sa.JSON, nullable=False),
-    sa.Column("content_sha256", sa.String(64), nullable=False),
-    sa.Column("priority", sa.Integer, nullable=False),
-    sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("wanted", sa.Boolean, nullable=False),
-    sa.Column("wanted_at", sa.DateTime(timezone=True), nullable=False),
-    sa.Column("outcome", sa.String(16), nullable=False, server_default=""),
-    sa.Column("reason", sa.Text, nullable=False, server_default=""),
-    sa.Column("lost_runs", sa.Integer, nullable=False, server_default="0"),
-    sa.UniqueConstraint("source", "key"),
-    sa.Index("requests_backlog", "wanted", "priority", "received_at"),
-)
-
-progress = sa.Table(
-    "progress",
-    metadata,
-    sa.Column("video_id", sa.String(64), primary_key=True),
-    sa.Column("stage", sa.String(64), primary_key=True),
-    sa.Column("share", sa.Float, nullable=False),
-    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +65,9 @@ class Database:
         self.url = url
 
     @cached_property
-    def _engine(self) -> sa.Engine:
+    def _engine(self) -> "sa.Engine":
+        import sqlalchemy as sa
+
         url = sa.make_url(self.url)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
@@ -102,7 +77,9 @@ class Database:
         self._migrate(engine)
         return engine
 
-    def _migrate(self, engine: sa.Engine) -> None:
+    def _migrate(self, engine: "sa.Engine") -> None:
+        import sqlalchemy as sa
+
         if sa.inspect(engine).has_table("alembic_version"):
             with engine.connect() as connection:
                 if connection.scalar(sa.text("select version_num from alembic_version")) == HEAD:
@@ -122,7 +99,7 @@ class Database:
             connection.commit()
 
     @contextmanager
-    def _write(self) -> Iterator[sa.Connection]:
+    def _write(self) -> Iterator["sa.Connection"]:
         with self._engine.begin() as connection:
             yield connection
 
@@ -132,6 +109,10 @@ class Database:
         Raises:
             Taken: its id or its (source, key) is there already; nothing was changed.
         """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
         row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
         try:
             with self._write() as connection:
@@ -141,19 +122,31 @@ class Database:
 
     def get(self, video: VideoId) -> StoredRequest | None:
         """The request of a video."""
+        from cm_assets.storage.tables import requests
+
         return self._one(requests.c.id == video)
 
     def find(self, source: str, key: str) -> StoredRequest | None:
         """The request that came in on this way under this key."""
+        from cm_assets.storage.tables import requests
+
         return self._one((requests.c.source == source) & (requests.c.key == key))
 
-    def _one(self, where: sa.ColumnElement[bool]) -> StoredRequest | None:
+    def _one(self, where: "sa.ColumnElement[bool]") -> StoredRequest | None:
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(requests).where(where)).one_or_none()
         return None if row is None else _stored(row)
 
     def wanted(self, limit: int = 1000) -> list[StoredRequest]:
         """Open requests, most urgent first, then oldest first."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
         query = (
             sa.select(requests)
             .where(requests.c.wanted)
@@ -165,6 +158,8 @@ class Database:
 
     def want(self, video: VideoId) -> bool:
         """Ask for a video (again). False if it was open all along."""
+        from cm_assets.storage.tables import requests
+
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
@@ -175,6 +170,8 @@ class Database:
 
     def close(self, video: VideoId, outcome: str, reason: str = "") -> bool:
         """Nobody waits for it any more: `done`, `failed` or `cancelled`. False if it was closed already."""
+        from cm_assets.storage.tables import progress, requests
+
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
@@ -186,11 +183,15 @@ class Database:
 
     def forget_progress(self, video: VideoId) -> None:
         """Forget how far the stages of a video were: a new run begins."""
+        from cm_assets.storage.tables import progress
+
         with self._write() as connection:
             connection.execute(progress.delete().where(progress.c.video_id == video))
 
     def count_lost_run(self, video: VideoId) -> None:
         """Note that a run of the video died without a word."""
+        from cm_assets.storage.tables import requests
+
         with self._write() as connection:
             connection.execute(
                 requests.update().where(requests.c.id == video).values(lost_runs=requests.c.lost_runs + 1)
@@ -198,6 +199,8 @@ class Database:
 
     def report_progress(self, video: VideoId, stage: str, share: float) -> None:
         """Overwrite how far the running step of a stage is, 0 to 1."""
+        from cm_assets.storage.tables import progress
+
         values = {"share": share, "updated_at": datetime.now(UTC)}
         with self._write() as connection:
             updated = connection.execute(
@@ -208,6 +211,10 @@ class Database:
 
     def progress(self, video: VideoId) -> dict[str, float]:
         """How far each stage of a video has come, 0 to 1; only stages that have reported."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import progress
+
         query = sa.select(progress.c.stage, progress.c.share).where(progress.c.video_id == video)
         with self._engine.connect() as connection:
             return {row.stage: row.share for row in connection.execute(query)}

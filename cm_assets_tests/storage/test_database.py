@@ -98,7 +98,7 @@ def test_processes_that_meet_a_new_home_together_all_find_it_ready(url: str) -> 
 def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
     import sqlalchemy as sa
 
-    from cm_assets.storage.database import metadata
+    from cm_assets.storage.tables import metadata
 
     database = Database(url)
     database.wanted()
