@@ -1,0 +1,178 @@
+"""How a stage fails: by its class, at its time limit, on a full disk; and what it leaves behind."""
+
+import dataclasses
+import errno
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from cm_assets import policies
+from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
+from cm_assets.media.ffmpeg import find
+from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
+from cm_assets.models.script import Scene, Script
+from cm_assets.partitions import PARTITIONS
+from cm_assets.storage.database import Database
+
+MADE = Script(title="A title", scenes=(Scene(text="Hello."),), writer="test")
+
+
+@dataclasses.dataclass
+class Shop:
+    """A place where one stage runs."""
+
+    folder: Path
+    instance: dg.DagsterInstance
+    database: Database
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def run(self, body: Callable[[Stage], None], video: str = "a-video") -> tuple[dg.ExecuteInProcessResult, int]:
+        """Materialize `script` with this body; the result and how often the body was called."""
+        calls = 0
+
+        @dg.asset(**policy_of("script") | {"check_specs": None})
+        def script(context: dg.AssetExecutionContext, stages: dg.ResourceParam[Stages]) -> Results:
+            nonlocal calls
+            calls += 1
+            with stages.run(context) as stage:
+                body(stage)
+                yield from results(MADE, {})
+
+        self.instance.add_dynamic_partitions(PARTITIONS, [video])
+        result = dg.materialize(
+            [script],
+            partition_key=video,
+            instance=self.instance,
+            resources={"stages": Stages(self.database, self.work), "io_manager": dg.mem_io_manager},
+            raise_on_error=False,
+        )
+        return result, calls
+
+
+@pytest.fixture
+def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
+    quick = dataclasses.replace(policies.STAGES["script"], first_delay=0.01)
+    monkeypatch.setitem(policies.STAGES, "script", quick)
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Shop(tmp_path, instance, Database(f"sqlite:///{tmp_path / 'cm.sqlite'}"))
+
+
+def said(result: dg.ExecuteInProcessResult) -> str:
+    """What the failure tells a person."""
+    failures = [event for event in result.all_events if event.is_step_failure]
+    assert len(failures) == 1
+    metadata = failures[0].step_failure_data
+    shown = metadata.user_failure_data
+    return str(shown.description) if shown is not None else str(metadata.error)
+
+
+def test_what_is_made_is_stored_and_the_work_folder_goes(shop: Shop) -> None:
+    seen: list[Path] = []
+
+    def body(stage: Stage) -> None:
+        (stage.folder / "half").write_text("made")
+        seen.append(stage.folder)
+        stage.progress(0.4)
+
+    result, calls = shop.run(body)
+    assert result.success
+    assert calls == 1
+    assert not seen[0].exists()
+    assert shop.database.progress("a-video") == {"script": 1.0}
+
+
+def test_a_transient_failure_is_tried_again_as_often_as_the_table_says(shop: Shop) -> None:
+    def body(_stage: Stage) -> None:
+        raise TransientFailure("the service is not up")
+
+    result, calls = shop.run(body)
+    assert not result.success
+    assert calls == 1 + policies.STAGES["script"].retries
+    assert said(result) == "the service is not up"
+
+
+def test_a_transient_failure_that_passes_costs_nothing_more(shop: Shop) -> None:
+    attempts: list[int] = []
+
+    def body(_stage: Stage) -> None:
+        attempts.append(1)
+        if len(attempts) < 2:
+            raise TransientFailure("the service is not up")
+
+    result, calls = shop.run(body)
+    assert result.success
+    assert calls == 2
+
+
+def test_a_permanent_failure_is_not_tried_again(shop: Shop) -> None:
+    def body(_stage: Stage) -> None:
+        raise PermanentFailure("the text is empty: give some")
+
+    result, calls = shop.run(body)
+    assert calls == 1
+    assert said(result) == "the text is empty: give some"
+
+
+def test_asked_to_wait_comes_back(shop: Shop) -> None:
+    attempts: list[float] = []
+
+    def body(_stage: Stage) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) == 1:
+            raise AskedToWait("slow down", 0.3)
+
+    result, _ = shop.run(body)
+    assert result.success
+    assert attempts[1] - attempts[0] >= 0.3
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_said_in_words(shop: Shop, number: int) -> None:
+    def body(_stage: Stage) -> None:
+        raise OSError(number, "No space")
+
+    result, _ = shop.run(body)
+    assert "the disk is full" in said(result)
+
+
+def test_the_time_limit_ends_the_work_and_what_it_started(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = dataclasses.replace(policies.STAGES["script"], time_limit=0.5, retries=0)
+    monkeypatch.setitem(policies.STAGES, "script", short)
+    ffmpeg = find()
+
+    def body(_stage: Stage) -> None:
+        ffmpeg.run(["-re", "-f", "lavfi", "-i", "anullsrc", "-t", "100", "-f", "null", "-"])
+
+    start = time.monotonic()
+    result, calls = shop.run(body)
+    assert time.monotonic() - start < 20
+    assert calls == 1
+    assert "took longer than its" in said(result)
+    assert not [one for one in psutil.Process().children(recursive=True) if "ffmpeg" in one.name()]
+
+
+def test_no_engine_can_catch_its_time_limit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    short = dataclasses.replace(policies.STAGES["script"], time_limit=0.3, retries=0)
+    monkeypatch.setitem(policies.STAGES, "script", short)
+
+    def body(_stage: Stage) -> None:
+        try:
+            time.sleep(30)
+        except Exception as error:
+            raise TransientFailure("the fallback's own story") from error
+
+    result, _ = shop.run(body)
+    assert "took longer than its" in said(result)
+
+
+def test_a_partition_that_is_no_video_id_is_refused_before_anything(shop: Shop) -> None:
+    result, _ = shop.run(lambda _stage: None, video="../etc")
+    assert "is no video id" in said(result)
+    assert not shop.work.exists()
