@@ -12,7 +12,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 
 from cm_assets.lifecycle.documents import RequestError, read
-from cm_assets.models.base import Failure
+from cm_assets.models.base import Failure, PermanentFailure
 from cm_assets.settings import Settings
 
 app = typer.Typer(
@@ -59,6 +59,8 @@ def make(
         accepted = client.submit(document, source=source, new=new)
     except RequestError as error:
         _refuse_request(error, as_json)
+    except PermanentFailure as failure:
+        _refuse(str(failure), as_json)
     video = accepted.stored.id
     stop = _stop_on_signals()
     try:
@@ -103,7 +105,11 @@ def doctor(as_json: JsonOption = False) -> None:
 
 def main() -> None:
     """Run `cm`."""
-    app()
+    try:
+        app()
+    except (Failure, OSError) as error:
+        typer.echo(f"cm: {error}", err=True)
+        sys.exit(1)
 
 
 def _settings() -> Settings:

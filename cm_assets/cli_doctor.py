@@ -98,8 +98,10 @@ def _voices(settings: Settings) -> str:
 
 
 def _footage(settings: Settings) -> str:
+    from cm_assets.engines.footage.catalogue import check_names
     from cm_assets.engines.footage.library import read
 
+    check_names(settings.footage)
     own = "none of your own: set CM_FOOTAGE_FOLDER"
     if settings.footage_folder is not None:
         own = f"{len(read(settings.footage_folder))} files in {settings.footage_folder}"

@@ -1,14 +1,14 @@
 """Engines and stores as Dagster resources. Secrets are named here, as environment variables, and nowhere else."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from cm_assets.models.audio import Speech
-from cm_assets.models.base import Model, PermanentFailure
+from cm_assets.models.base import Model
 from cm_assets.models.protocols import FootageSource, Platform, ScriptWriter
 from cm_assets.models.request import VideoRequest
 from cm_assets.settings import Settings
@@ -79,25 +79,19 @@ class Footage(dg.ConfigurableResource[Any]):
     folder: str = ""
     ffmpeg: str = ""
 
-    def sources(self) -> list[FootageSource]:
+    def sources(self) -> tuple[FootageSource, ...]:
         """The sources that are configured.
 
         Raises:
             PermanentFailure: a name is unknown.
         """
-        from cm_assets.engines.footage.folder import Folder
-        from cm_assets.engines.footage.illustrated import Illustrated
-        from cm_assets.media.ffmpeg import find
+        from cm_assets.engines.footage.catalogue import sources
 
-        binary = find(Path(self.ffmpeg) if self.ffmpeg else None).path
-        known: Mapping[str, Callable[[], FootageSource | None]] = {
-            "folder": lambda: Folder(Path(self.folder), binary) if self.folder else None,
-            "illustrated": lambda: Illustrated(binary),
-        }
-        unknown = [name for name in self.names if name not in known]
-        if unknown:
-            raise PermanentFailure(f"CM_FOOTAGE names {', '.join(unknown)}; known: {', '.join(known)}")
-        return [source for name in self.names if (source := known[name]()) is not None]
+        return sources(
+            self.names,
+            folder=Path(self.folder) if self.folder else None,
+            ffmpeg=Path(self.ffmpeg) if self.ffmpeg else None,
+        )
 
 
 class Studio(dg.ConfigurableResource[Any]):

@@ -3,11 +3,13 @@
 import itertools
 import json
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
 
@@ -97,7 +99,7 @@ def footage(home: Home) -> Path:
 
 
 def test_hostile_clips_are_passed_over_and_the_right_video_is_made(home: Home, footage: Path) -> None:
-    home.variables |= {"CM_FOOTAGE": '["folder", "illustrated"]', "CM_FOOTAGE_FOLDER": str(footage)}
+    home.variables |= {"CM_FOOTAGE_FOLDER": str(footage)}
     subjects = ["sea", "mountain", "forest", "river", "city", "train", "desert", "moon"]
     scenes = [{"text": f"Look at the {name}.", "search_terms": [name]} for name in subjects]
     made = home.made(home.request(scenes=scenes))
@@ -108,7 +110,7 @@ def test_hostile_clips_are_passed_over_and_the_right_video_is_made(home: Home, f
 
 
 def test_a_clip_that_must_be_shown_and_cannot_be_is_said(home: Home, footage: Path) -> None:
-    home.variables |= {"CM_FOOTAGE": '["folder", "illustrated"]', "CM_FOOTAGE_FOLDER": str(footage)}
+    home.variables |= {"CM_FOOTAGE_FOLDER": str(footage)}
     request = home.request(scenes=[{"text": "Look at it.", "clip": "truncated mountain.mp4"}])
     done = home.run("make", request)
     assert done.returncode == 1
@@ -116,6 +118,31 @@ def test_a_clip_that_must_be_shown_and_cannot_be_is_said(home: Home, footage: Pa
     whole = footage / "good sea.mp4"
     shutil.copyfile(whole, footage / "truncated mountain.mp4")
     assert home.made(request)["state"] == "published"
+
+
+def test_the_ui_and_the_engine_come_back_after_their_code_server_is_killed(home: Home) -> None:
+    process = home.start("up", "--port", "0")
+    assert until(lambda: "http://" in home.log(), 90), home.log()
+    url = next(word for word in home.log().split() if word.startswith("http://"))
+    for _ in range(2):
+        server = next(one for one in home.processes() if "api" in one.cmdline() and "grpc" in one.cmdline())
+        server.kill()
+        query = {"query": "{ workspaceOrError { ... on Workspace { locationEntries { loadStatus } } } }"}
+
+        def loaded(query: dict[str, str] = query, dead: int = server.pid) -> bool:
+            try:
+                answer = httpx.post(f"{url}/graphql", json=query, timeout=10).json()
+            except httpx.HTTPError:
+                return False
+            alive = [one.pid for one in home.processes() if "grpc" in one.cmdline()]
+            return bool(alive) and dead not in alive and answer["data"]["workspaceOrError"]["locationEntries"] != []
+
+        assert until(loaded, 60, 0.5), home.log()
+    assert Up(home, url).add("after-the-crash") == "AddDynamicPartitionSuccess"
+    assert home.made(home.request(id="after-the-crash"))["state"] == "published"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert until(lambda: not home.processes(), 5)
 
 
 def test_two_terminals_and_the_ui_make_one_video_one_after_the_other(up: Up) -> None:

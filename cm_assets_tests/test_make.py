@@ -81,6 +81,24 @@ def test_a_setting_that_is_wrong_is_named(home: Home) -> None:
     assert "CM_MAX_CONCURRENT_RUNS" in done.stderr
 
 
+@pytest.mark.parametrize(("name", "value"), [("CM_VOICES", "hibari,parrot"), ("CM_FOOTAGE", "pixels")])
+def test_a_setting_that_names_what_is_not_there_is_refused_before_anything(home: Home, name: str, value: str) -> None:
+    home.variables[name] = value
+    done = home.run("make", home.request(), "--json")
+    assert done.returncode == 2
+    assert json.loads(done.stdout)["errors"][0]["field"] == name
+    assert home.run("doctor").returncode == 1
+    assert not (home.path / "engine" / "engine.log").exists()
+
+
+def test_a_home_that_cannot_be_written_is_said(home: Home) -> None:
+    home.folder.joinpath("home").write_text("a file")
+    done = home.run("make", home.request())
+    assert done.returncode == 1
+    assert str(home.path) in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 SLOTS = (
     "sum(instance.event_log_storage.get_concurrency_info(pool.name).active_slot_count"
     " for pool in instance.event_log_storage.get_pool_limits())"

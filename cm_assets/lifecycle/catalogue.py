@@ -24,12 +24,18 @@ class Catalogue:
 
 
 def catalogue(settings: Settings) -> Catalogue:
-    """Look at what is installed and configured."""
+    """Look at what is installed and configured.
+
+    Raises:
+        PermanentFailure: a setting names something that does not exist.
+    """
+    from cm_assets.engines.footage.catalogue import check_names
     from cm_assets.engines.footage.library import read
     from cm_assets.engines.speech.catalogue import voices
     from cm_assets.engines.writing.choice import NO_MODEL
     from cm_assets.media.music import known
 
+    check_names(settings.footage)
     return Catalogue(
         voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
         music=known(settings.music_folder),

@@ -23,7 +23,7 @@ def engines(names: Sequence[str], *, kokoro_model: Path | None = None) -> tuple[
     known: Mapping[str, Callable[[], Voice]] = {"hibari": Hibari, "kokoro": lambda: Kokoro(kokoro_model)}
     unknown = [name for name in names if name not in known]
     if unknown:
-        raise PermanentFailure(f"CM_VOICES names {', '.join(unknown)}; known engines: {', '.join(known)}")
+        raise PermanentFailure(f"CM_VOICES: {', '.join(unknown)} is unknown; known: {', '.join(known)}")
     return tuple(known[name]() for name in names)
 
 
