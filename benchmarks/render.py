@@ -153,8 +153,7 @@ class Job:
                 self.ffmpeg, placed, self.look, sound.path, folder, SegmentCache(cache, 10**10), lambda _share: None
             )
         with meter.part("cover"):
-            frames = [int(self.scenes[0].frames * share) for share in (0.4, 0.55, 0.7)]
-            cover.write_cover(self.ffmpeg, video, frames, folder / "cover.jpg")
+            cover.write_cover(self.ffmpeg, video, cover.candidates(self.scenes), folder / "cover.jpg")
             cover.thumbnail(folder / "cover.jpg")
         return placed
 

@@ -67,7 +67,7 @@ def render(
             lambda share: stage.progress(share * PICTURE_SHARE),
         )
         picture = stage.folder / "cover.jpg"
-        cover.write_cover(ffmpeg, video, _cover_frames(audio), picture)
+        cover.write_cover(ffmpeg, video, cover.candidates(audio.scenes), picture)
         made = Render(
             video=store.put_file(stage.video, "render", video, "video/mp4"),
             cover=store.put_file(stage.video, "render", picture, "image/jpeg"),
@@ -130,12 +130,6 @@ def _shots(
             )
         )
     return pictures
-
-
-def _cover_frames(audio: Audio) -> list[int]:
-    """Moments of the first scene at which a caption is up and everything has arrived."""
-    first = audio.scenes[0]
-    return sorted({min(audio.frames - 1, first.first_frame + int(first.frames * share)) for share in (0.4, 0.55, 0.7)})
 
 
 def _keep(stage: Stage, store: ArtifactStore, name: str, text: str, media_type: str) -> ArtifactRef:

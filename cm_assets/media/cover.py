@@ -5,10 +5,17 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cm_assets.media.ffmpeg import Ffmpeg, arguments, source
+from cm_assets.models.audio import SceneAudio
 from cm_assets.models.base import FPS
 
 THUMBNAIL_BYTES = 40_000
 """A thumbnail that is shown inside a page of the Dagster UI must stay below about 50 kB."""
+
+
+def candidates(scenes: Sequence[SceneAudio]) -> list[int]:
+    """Frames of the first scene at which a caption is up and everything has arrived."""
+    first = scenes[0]
+    return sorted({first.first_frame + int(first.frames * share) for share in (0.5, 0.6, 0.7)})
 
 
 def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path) -> None:
@@ -21,14 +28,16 @@ def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path
         target: the JPEG.
     """
     wanted = sorted(set(frames))
-    candidates = target.with_name("candidate-%d.jpg")
+    names = target.with_name("candidate-%d.jpg")
     # One pass over the stretch: each seek would decode from a key frame of its own.
     chosen = "+".join(f"eq(n,{number - wanted[0]})" for number in wanted)
+    # Rounded down: a moment later the first frame would be missed, and earlier a key frame there would not be used.
+    start = wanted[0] * 1_000_000 // FPS / 1_000_000
     graph = (
-        source(video, ss=f"{(wanted[0] - 0.5) / FPS if wanted[0] else 0:.4f}")
+        source(video, ss=f"{start:.6f}")
         .video.filter("select", expr=chosen)
         .output(
-            f"file:{candidates}",
+            f"file:{names}",
             format="image2",
             vcodec="mjpeg",
             fps_mode="passthrough",

@@ -46,7 +46,7 @@ class Design:
         return 1 + min(self.pop - 1, self.most_pop * size / width) if width else 1.0
 
 
-_BOLD = Design(FJALLA, 122, True, 5, 0.31, 1.2, 0.085, 0.0, 0.05, 1.1, 0.22)
+_BOLD = Design(FJALLA, 122, True, 5, 0.31, 1.2, 0.085, 0.0, 0.0, 1.1, 0.22)
 
 DESIGNS: Mapping[CaptionStyle, Design] = {
     "bold": _BOLD,

@@ -371,6 +371,24 @@ def test_two_renders_share_a_cache(any_ffmpeg: Ffmpeg, shots: list[ShotPicture],
     assert made[0] == made[1]
 
 
+@pytest.mark.parametrize("frame", [0, 1, 2, 7, 29, 30, 31, 73, 89])
+def test_a_cover_is_the_very_frame(ffmpeg: Ffmpeg, tmp_path: Path, frame: int) -> None:
+    from PIL import Image, ImageStat
+
+    video = tmp_path / "steps.mp4"
+    steps = "nullsrc=s=64x64:r=30,format=gray,geq=lum='2.5*N',format=yuv420p"
+    ffmpeg.run(
+        [
+            *("-f", "lavfi", "-i", steps, "-frames:v", "90", "-c:v", "libx264", "-crf", "1", "-g", "30"),
+            *("-video_track_timescale", "15360", str(video)),
+        ]
+    )
+    write_cover(ffmpeg, video, [frame], tmp_path / "cover.jpg")
+    with Image.open(tmp_path / "cover.jpg") as picture:
+        shown = ImageStat.Stat(picture.convert("L")).mean[0]
+    assert shown == pytest.approx(2.5 * frame, abs=1.2)
+
+
 def test_a_cover_has_the_frame_s_size_and_a_thumbnail_is_small(
     ffmpeg: Ffmpeg, shots: list[ShotPicture], sound: Sound, tmp_path: Path
 ) -> None:
