@@ -75,11 +75,11 @@ def engine(executor: str, folder: Path) -> Iterator[tuple[Client, dg.DagsterInst
     """A code server with the definitions under one executor, and a daemon."""
     settings = Settings(home=folder / "home")
     client = Client(settings)  # also points this process and its children at the home
-    homes.initialise()
     code_socket = folder / "code.sock"
     workspace = folder / "workspace.yaml"
     workspace.write_text(f"load_from:\n  - grpc_server: {{socket: {str(code_socket)!r}, location_name: {LOCATION}}}\n")
     server = ["-m", "dagster", "api", "grpc", "-m", "executors", "-a", executor, "-d", str(Path(__file__).parent)]
+    instance = homes.open_instance(settings)
     try:
         start([*server, "-s", str(code_socket)], settings.home, folder / "code-server.log")
         start(
@@ -92,10 +92,11 @@ def engine(executor: str, folder: Path) -> Iterator[tuple[Client, dg.DagsterInst
             if time.monotonic() > deadline:
                 raise SystemExit(f"the code server did not start:\n{(folder / 'code-server.log').read_text()}")
             time.sleep(0.1)
-        with dg.DagsterInstance.get() as instance, Launcher(instance, code_socket) as launcher:
+        with Launcher(instance, code_socket) as launcher:
             yield client, instance, launcher
     finally:
         sweep(settings.home, but=frozenset([os.getpid()]))
+        instance.dispose()
 
 
 def run(client: Client, instance: dg.DagsterInstance, launcher: Launcher, seed: int) -> Times:

@@ -11,7 +11,7 @@ from cm_assets.media.ffmpeg import arguments, find
 from cm_assets.models.base import TransientFailure
 
 ENCODING = (
-    {"c:v": "libx264", "preset": "superfast", "crf": 6, "bf": 0, "threads": 1}
+    {"c:v": "libx264", "preset": "ultrafast", "crf": 6, "bf": 0, "threads": 1}
     | {"colorspace": "bt709", "color_primaries": "bt709", "color_trc": "bt709", "color_range": "tv"}
     | {"fflags": "+bitexact", "flags:v": "+bitexact", "map_metadata": -1}
 )
