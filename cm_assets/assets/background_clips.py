@@ -11,12 +11,9 @@ from cm_assets.media.music import mood_of
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips, Clip, FetchedClip, FootageQuery
-from cm_assets.models.script import Script
+from cm_assets.models.script import WORDS_PER_SECOND, Script
 from cm_assets.resources import Footage
 from cm_assets.storage.artifacts import ArtifactStore
-
-WORDS_PER_SECOND = 2.6
-"""The voices' pace at speed 1: clips are chosen while the narration is still being spoken."""
 
 SECONDS_PER_CLIP = 8.0
 """A scene that is longer is shown as several clips."""

@@ -87,7 +87,7 @@ def render(
                 "cover": dg.MetadataValue.md(_inline(cover.thumbnail(picture))),
                 "video": dg.MetadataValue.url(_link(store.address(made.video))),
                 "path": dg.MetadataValue.path(store.address(made.video)),
-                "seconds": made.seconds,
+                "seconds": round(made.seconds, 2),
                 "size (MB)": round(made.video.size / 1e6, 2),
                 "frame": f"{width}x{height}, {made.frames} frames at {FPS} fps",
                 "loudness (LUFS)": made.loudness.integrated,

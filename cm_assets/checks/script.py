@@ -5,10 +5,7 @@ from collections import Counter
 
 from cm_assets.checks.finding import Finding
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import Script
-
-WORDS_PER_SECOND = 2.6
-"""Pace of the voices at speed 1, pauses between scenes included."""
+from cm_assets.models.script import WORDS_PER_SECOND, Script
 
 SHORTEST, LONGEST = 0.5, 1.5
 """Bounds of the spoken length, as shares of the length that was asked for."""

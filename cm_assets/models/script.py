@@ -6,6 +6,9 @@ from pydantic import Field
 
 from cm_assets.models.base import Model
 
+WORDS_PER_SECOND = 2.6
+"""Pace of the voices at speed 1, pauses between scenes included."""
+
 
 class Scene(Model):
     """One beat of the video: a narration and what to show under it.

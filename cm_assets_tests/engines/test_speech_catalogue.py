@@ -23,7 +23,7 @@ def test_an_unknown_voice_is_refused_with_those_that_there_are() -> None:
 
 
 def test_an_unknown_engine_is_refused_by_name() -> None:
-    with pytest.raises(PermanentFailure, match="CM_VOICES names nonsense; known engines: hibari, kokoro"):
+    with pytest.raises(PermanentFailure, match="CM_VOICES: nonsense is unknown; known: hibari, kokoro"):
         engines(["hibari", "nonsense"])
 
 

@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cm_assets.engines.writing import clauses, source
-from cm_assets.engines.writing.extractive import WORDS_PER_SECOND, Extractive
+from cm_assets.engines.writing.extractive import Extractive
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import Script
+from cm_assets.models.script import WORDS_PER_SECOND, Script
 
 ARTICLE = """The quiet return of the night train
 

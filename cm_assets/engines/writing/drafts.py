@@ -8,10 +8,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from cm_assets.engines.writing.titles import LONGEST_TITLE, fitted, hashtags_given, one_line
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import Scene, Script
-
-WORDS_PER_SECOND = 2.6
-"""Pace of the voices at speed 1, pauses included."""
+from cm_assets.models.script import WORDS_PER_SECOND, Scene, Script
 
 SHORTEST, LONGEST = 0.6, 1.4
 """Bounds of a script's words, as shares of those asked for: a little within what the script's check demands."""

@@ -16,10 +16,7 @@ from cm_assets.engines.writing.languages import primary, stop_words
 from cm_assets.engines.writing.source import Sentence
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import Scene, Script
-
-WORDS_PER_SECOND = 2.6
-"""Pace of the voices at speed 1, pauses included."""
+from cm_assets.models.script import WORDS_PER_SECOND, Scene, Script
 
 MOST_TOGETHER = 150
 """Sentences that are ranked against each other: the time grows with the square."""
