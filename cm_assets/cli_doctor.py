@@ -57,12 +57,16 @@ def examine(settings: Settings) -> list[Finding]:
 def report(findings: list[Finding]) -> None:
     """Print the findings as a table."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(show_header=False, box=None, padding=(0, 1))
+    table.add_column()
+    table.add_column()
+    table.add_column(overflow="fold")
     for finding in findings:
         mark = "[green]ok[/green]" if finding.fine else "[red]no[/red]"
-        table.add_row(mark, finding.name, finding.said)
+        table.add_row(mark, finding.name, escape(finding.said))
     Console().print(table, highlight=False)
 
 
@@ -93,7 +97,7 @@ def _voices(settings: Settings) -> str:
         if there:
             lines.append(f"{engine.name}: {', '.join(there)}")
         else:
-            lines.append(f"{engine.name}: not installed; uv pip install 'cm-assets[{engine.name}]'")
+            lines.append(f"{engine.name}: not installed; .venv/bin/uv pip install -e '.[{engine.name}]'")
     return "\n".join(lines)
 
 

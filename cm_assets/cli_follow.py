@@ -6,6 +6,7 @@ from pathlib import Path
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TaskProgressColumn, TextColumn, TimeElapsedColumn
 
 from cm_assets.client import Client
@@ -54,7 +55,7 @@ def show(status: Status, output: Path | None) -> None:
     """Say how it ended: what lies where on stdout, what went wrong on stderr."""
     errors = Console(stderr=True)
     if status.state == "failed":
-        errors.print(f"[red]failed[/red]: {status.reason}", highlight=False, markup=True)
+        errors.print(f"[red]failed[/red]: {escape(status.reason)}", highlight=False)
     elif status.state == "cancelled":
         errors.print("cancelled; the same command goes on from where it was")
     elif status.waiting_for:

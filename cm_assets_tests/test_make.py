@@ -217,6 +217,12 @@ def test_the_doctor_finds_a_new_home_fit(home: Home) -> None:
     done = home.run("doctor")
     assert done.returncode == 0, done.stdout
     assert all(word in done.stdout for word in ("ffmpeg", "af_heart", "calm"))
+    # Brackets are not markup, and long paths are not cut.
+    home.variables["CM_KOKORO_MODEL"] = f"/nowhere/{'long/' * 20}[model].onnx"
+    done = home.run("doctor")
+    assert done.returncode == 1
+    assert home.variables["CM_KOKORO_MODEL"] in "".join(done.stdout.split())
+    del home.variables["CM_KOKORO_MODEL"]
     report = json.loads(home.run("doctor", "--json").stdout)
     assert report["ok"] is True
     home.variables["CM_FFMPEG"] = "/nowhere/ffmpeg"

