@@ -3,6 +3,7 @@
 import dagster as dg
 
 from cm_assets.definitions import build_defs
+from cm_assets.orchestration.executor import forked_executor
 from cm_assets.settings import Settings
 
 MOST = 2
@@ -26,6 +27,12 @@ def in_process() -> dg.Definitions:
 def forkserver() -> dg.Definitions:
     """Each step a fork of a process that has imported everything."""
     return _under(dg.multiprocess_executor.configured({"start_method": PRELOADED, "max_concurrent": MOST}))
+
+
+@dg.definitions
+def fork() -> dg.Definitions:
+    """Each step a fork of the run worker."""
+    return _under(forked_executor)
 
 
 @dg.definitions

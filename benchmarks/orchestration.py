@@ -35,7 +35,7 @@ from cm_assets.partitions import PARTITIONS
 from cm_assets.policies import PRODUCE
 from cm_assets.settings import Settings
 
-EXECUTORS = ("in_process", "forkserver", "spawn")
+EXECUTORS = ("in_process", "fork", "forkserver", "spawn")
 
 REQUEST = {
     "scenes": [

@@ -1,6 +1,7 @@
 """build_defs: the one page where everything meets. Production, tests and tools all come through here."""
 
 from collections.abc import Mapping
+from functools import cache
 
 import dagster as dg
 
@@ -12,16 +13,12 @@ from cm_assets.assets.render import render
 from cm_assets.assets.script import script
 from cm_assets.assets.stage import Stages
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.resources import Channel, Footage, ModelIOManager, Speakers, Studio, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
-
-# The best stock executor that keeps audio and background_clips side by side: docs/performance.md has the figures.
-EXECUTOR = dg.multiprocess_executor.configured(
-    {"start_method": {"forkserver": {"preload_modules": ["cm_assets.definitions"]}}, "max_concurrent": 2}
-)
 
 
 def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -56,11 +53,24 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         assets=[brief, script, audio, background_clips, render, outbox],
         jobs=[produce_video, publish_video],
         resources={**resources, **(overrides or {})},
-        executor=EXECUTOR,
+        executor=forked_executor,
     )
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """What Dagster loads."""
+    return _built()
+
+
+def warm() -> None:
+    """Build all that a run's worker needs, in the process that workers are forked from."""
+    repository = _built().get_repository_def()
+    for name in repository.job_names:
+        repository.get_job(name)
+
+
+@cache
+def _built() -> dg.Definitions:
+    # Once a process: a run's worker finds them built by the parent that it is forked from.
     return build_defs(Settings())

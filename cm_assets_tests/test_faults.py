@@ -14,9 +14,10 @@ import psutil
 import pytest
 
 from cm_assets.media.ffmpeg import find
+from cm_assets.orchestration.workers import WORKER_TAG, Worker
 from cm_assets_tests.conftest import SHORT, Home, Up, until
 from cm_assets_tests.emulators.openai_server import OpenAIServer
-from cm_assets_tests.test_make import LONG, ONCE, materializations, slots_taken
+from cm_assets_tests.test_make import LONG, ONCE, materializations, slots_taken, unfinished
 
 pytestmark = pytest.mark.live
 
@@ -39,6 +40,45 @@ def test_a_step_that_is_killed_is_made_again_and_leaves_no_child(home: Home) -> 
     assert materializations(home) == ONCE
     assert slots_taken(home) == 0
     assert until(lambda: not home.processes(), 10)
+
+
+def part(home: Home, word: str) -> psutil.Process:
+    """The process of a home's engine whose command line holds a word."""
+    return next(one for one in home.processes() if any(word in argument for argument in one.cmdline()))
+
+
+def the_worker(home: Home) -> Worker:
+    """Who works on the newest run."""
+    found = Worker.parse(home.dagster(f"instance.get_runs(limit=1)[0].tags.get({WORKER_TAG!r}, '')"))
+    assert found is not None
+    return found
+
+
+def test_a_run_goes_on_without_its_daemon_and_its_code_server(home: Home) -> None:
+    process = home.start("make", home.request(scenes=LONG))
+    assert until(lambda: "render: " in home.log(), 90), home.log()
+    worker = the_worker(home)
+    for word in ("orchestration.daemon", "grpc"):
+        part(home, word).kill()
+    assert process.wait(150) == 0, home.log()
+    assert materializations(home) == ONCE
+    assert slots_taken(home) == 0
+    assert home.dagster(f"[r.tags.get({WORKER_TAG!r}) for r in instance.get_runs()][-1]") == str(worker)
+    assert home.dagster("sorted({r.status.value for r in instance.get_runs()})") == ["SUCCESS"]
+
+
+def test_a_worker_killed_with_its_guard_and_the_code_server_is_noticed(home: Home) -> None:
+    process = home.start("make", home.request(scenes=LONG))
+    assert until(lambda: "render: " in home.log(), 90), home.log()
+    worker = the_worker(home)
+    part(home, "grpc").kill()
+    family = psutil.Process(worker.guard).children(recursive=True)
+    for one in (psutil.Process(worker.guard), *family):
+        one.kill()
+    assert process.wait(150) == 0, home.log()
+    assert materializations(home) == ONCE
+    assert slots_taken(home) == 0
+    assert unfinished(home) == 0
 
 
 def test_a_full_disk_is_said_and_the_next_make_goes_on_from_there(home: Home) -> None:

@@ -103,6 +103,11 @@ class WorkLog:
                 failed.append(evaluation.check_name)
         return sorted(set(failed))
 
+    def overran(self, run: dg.DagsterRun) -> bool:
+        """Whether a failed run was ended because it took longer than its maximum."""
+        canceling = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
+        return run.status == dg.DagsterRunStatus.FAILURE and bool(canceling)
+
     def failure(self, run: dg.DagsterRun) -> tuple[str, str] | None:
         """The stage and the reason for which a run failed; None if no stage of it failed by itself."""
         for entry in reversed(self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):

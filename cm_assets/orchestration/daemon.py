@@ -1,15 +1,19 @@
 """Starts `dagster-daemon` as soon as the code server answers; before that it would wait a minute to look again."""
 
+import os
 import socket
 import sys
 import time
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from cm_assets.orchestration.launcher import EARLY
+
 
 def main() -> None:
     """Wait for the socket, then become the daemon. Arguments: the socket, then the daemon's own."""
     path, arguments = Path(sys.argv[1]), sys.argv[2:]
+    os.environ[EARLY] = str(os.getpid())
     program = entry_points(group="console_scripts")["dagster-daemon"].load()
     while not answers(path):
         time.sleep(0.05)

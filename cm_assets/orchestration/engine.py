@@ -73,12 +73,13 @@ class Engine:
                 self._wait_for_code_server()
                 launcher = stack.enter_context(Launcher(instance, self._socket))
                 database = Database(self._settings.database)
+                database.forget_progress()
                 capacity = self._settings.max_concurrent_runs + 2
                 intake = Intake(database, worklog, launcher, home=self._settings.home, capacity=capacity)
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
-                    self._supervise(worklog)
+                    self._supervise()
                     intake.tick()
                     time.sleep(TICK)
                 self._shut_down(worklog)
@@ -124,14 +125,11 @@ class Engine:
                 raise SystemExit(f"the code server did not start: see {self._folder / 'code-server.log'}")
             time.sleep(0.05)
 
-    def _supervise(self, worklog: WorkLog) -> None:
+    def _supervise(self) -> None:
         assert self._code_server is not None
         assert self._daemon is not None
         if self._code_server.poll() is not None:
-            log.error("the code server died with code %s; its runs go on in new ones", self._code_server.returncode)
-            # Its run workers can no longer be told anything: what they have finished is kept, the rest is made again.
-            sweep(self._settings.home, but=_self_and_parents() | {self._daemon.pid})
-            self._bury_the_dead(worklog)
+            log.error("the code server died with code %s; a new one starts", self._code_server.returncode)
             self._start_code_server()
             self._wait_for_code_server()
         if self._daemon.poll() is not None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cm_assets.policies import DEFAULT_POOL_LIMIT, STAGES
+from cm_assets.policies import DEFAULT_POOL_LIMIT, RUN_MAXIMUM, STAGES
 from cm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -146,6 +146,9 @@ local_artifact_storage:
 compute_logs:
   module: dagster._core.storage.noop_compute_log_manager
   class: NoOpComputeLogManager
+run_launcher:
+  module: cm_assets.orchestration.launcher
+  class: WarmRunLauncher
 run_coordinator:
   module: dagster._core.run_coordinator
   class: QueuedRunCoordinator
@@ -169,6 +172,7 @@ run_monitoring:
   max_resume_run_attempts: 0
   free_slots_after_run_end_seconds: 5
   cancel_timeout_seconds: 30
+  max_runtime_seconds: {int(RUN_MAXIMUM)}
 telemetry:
   enabled: false
 nux:

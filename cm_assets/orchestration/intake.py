@@ -13,6 +13,7 @@ from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, Work
 from cm_assets.orchestration.launching import Launcher, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS
+from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
 
 log = logging.getLogger("cm_assets.intake")
@@ -101,6 +102,8 @@ class Intake:
             return self._database.close(stored.id, "cancelled", "its run was cancelled")
         if run.status != dg.DagsterRunStatus.FAILURE:
             return False
+        if self._worklog.overran(run):
+            return self._database.close(stored.id, "failed", f"its run took longer than {RUN_MAXIMUM / 60:g} minutes")
         failure = self._worklog.failure(run)
         if failure is not None:
             stage, reason = failure

@@ -42,7 +42,8 @@ def sweep(home: Path, *, but: frozenset[int] = frozenset()) -> int:
     """Kill every marked process, and those it started meanwhile; how many there were."""
     count = 0
     for _ in range(5):
-        found = marked(home, but=but)
+        # The oldest first: a guard that outlived its worker would report a lost run.
+        found = sorted(marked(home, but=but), key=_age)
         if not found:
             break
         count += len(found)
@@ -82,6 +83,13 @@ def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
     if process.poll() is None:
         kill_tree(process.pid)
         process.wait(5)
+
+
+def _age(process: psutil.Process) -> float:
+    try:
+        return process.create_time()
+    except psutil.NoSuchProcess:
+        return 0.0
 
 
 def _kill(process: psutil.Process) -> None:

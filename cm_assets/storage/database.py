@@ -181,12 +181,13 @@ class Database:
             connection.execute(progress.delete().where(progress.c.video_id == video))
         return changed.rowcount > 0
 
-    def forget_progress(self, video: VideoId) -> None:
-        """Forget how far the stages of a video were: a new run begins."""
+    def forget_progress(self, video: VideoId | None = None) -> None:
+        """Forget how far the stages of a video, or of all, were: a new run begins, or none goes on."""
         from cm_assets.storage.tables import progress
 
+        forgotten = progress.delete()
         with self._write() as connection:
-            connection.execute(progress.delete().where(progress.c.video_id == video))
+            connection.execute(forgotten if video is None else forgotten.where(progress.c.video_id == video))
 
     def count_lost_run(self, video: VideoId) -> None:
         """Note that a run of the video died without a word."""

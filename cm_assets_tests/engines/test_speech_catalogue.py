@@ -10,11 +10,17 @@ from cm_assets.engines.speech.catalogue import engine_for, engines, voices
 from cm_assets.models.base import PermanentFailure
 
 
-def test_the_first_engine_that_has_a_voice_speaks_it() -> None:
-    model = Path("/nowhere/kokoro.onnx")
+def test_the_first_engine_that_has_a_voice_speaks_it(tmp_path: Path) -> None:
+    model = tmp_path / "kokoro.onnx"
+    model.touch()
     assert engine_for("af_heart", ["hibari", "kokoro"], kokoro_model=model).name == "hibari"
     assert engine_for("af_heart", ["kokoro", "hibari"], kokoro_model=model).name == "kokoro"
     assert engine_for("am_michael", ["hibari", "kokoro"], kokoro_model=model).name == "kokoro"
+
+
+def test_a_model_that_is_not_there_is_named() -> None:
+    with pytest.raises(PermanentFailure, match="CM_KOKORO_MODEL: there is no file"):
+        engine_for("af_heart", ["kokoro"], kokoro_model=Path("/nowhere/kokoro.onnx"))
 
 
 def test_an_unknown_voice_is_refused_with_those_that_there_are() -> None:

@@ -1,0 +1,176 @@
+"""The warm parent of run workers: a process with one thread that has imported everything and forks on request.
+
+It reads one JSON object a line on stdin, `{"command": [...]}`, the arguments of a `dagster` command line, and answers
+with one on stdout, `{"worker": "..."}`. It ends when stdin does. Its workers do not: each lives under a guard of its
+own, so that whatever happens to parent, daemon or code server, a run goes on, and when a worker ends, however it does,
+its guard ends all that it started and says so to Dagster.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import IO, Any
+
+import dagster as dg
+import psutil
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import deserialize_value
+
+from cm_assets.orchestration.workers import Worker
+
+GRACE = 3.0
+"""Seconds that a worker has between being asked to end and being made to."""
+
+PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux's prctl(2): orphans among the descendants become children of this process."""
+
+
+def main() -> None:
+    """Serve until stdin ends. Arguments: the modules to import first."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the processes above
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)  # whatever is printed goes to the log
+    program = entry_points(group="console_scripts")["dagster"].load()
+    _prepare(sys.argv[1:])
+    print(json.dumps({"ready": os.getpid()}), file=answers)
+    for line in sys.stdin:
+        print(json.dumps(_launched(json.loads(line)["command"], program, answers)), file=answers)
+
+
+def _prepare(modules: list[str]) -> None:
+    """Import and open all that a worker would else import and open by itself, each anew.
+
+    Raises:
+        RuntimeError: a module started a thread, which would not survive a fork.
+    """
+    for name in modules:
+        getattr(import_module(name), "warm", lambda: None)()
+    with dg.DagsterInstance.get() as instance:
+        instance.get_runs(limit=1)
+        instance.all_asset_keys()
+    threads = threading.enumerate()
+    if len(threads) > 1:
+        raise RuntimeError(f"the parent of run workers must have one thread, and has {[one.name for one in threads]}")
+
+
+def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) -> dict[str, str]:
+    """Start a guarded worker; who it is."""
+    reads, writes = os.pipe()
+    middle = os.fork()
+    if middle == 0:
+        # The guard is a grandchild, so that nobody has to wait for it.
+        if os.fork() == 0:
+            os.close(reads)
+            answers.close()
+            os._exit(_returned(lambda: _guard(command, program, writes)))
+        os._exit(0)
+    os.close(writes)
+    os.waitpid(middle, 0)
+    with os.fdopen(reads) as pipe:
+        said = pipe.read()
+    return {"worker": said} if said else {"error": "the worker died before it said who it is"}
+
+
+def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
+    """Watch a worker until it ends, then end what it left behind and make sure that its run has an end."""
+    os.setsid()
+    _adopt_orphans()
+    asked: list[float] = []
+    signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
+    worker = os.fork()
+    if worker == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.write(writes, str(Worker.current()).encode())
+        os.close(writes)
+        sys.argv = ["dagster", *command]
+        os._exit(_returned(program))
+    os.close(writes)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    code, told = None, False
+    while code is None:
+        if asked and not told:
+            os.kill(worker, signal.SIGINT)
+            told = True
+        if asked and time.monotonic() - asked[0] > GRACE:
+            os.kill(worker, signal.SIGKILL)
+        code = _reaped(worker)
+        time.sleep(0 if code is not None else 0.05)
+    _end_descendants()
+    if code != 0:
+        _report(command, code)
+
+
+def _reaped(worker: int) -> int | None:
+    """How the worker ended; None while it lives. Buries adopted orphans on the way."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return -1
+        if pid == 0:
+            return None
+        if pid == worker:
+            return os.waitstatus_to_exitcode(status)
+
+
+def _end_descendants() -> None:
+    me = psutil.Process()
+    for _ in range(50):
+        family = me.children(recursive=True)
+        if not family:
+            return
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        _reaped(-1)
+        time.sleep(0.02)
+
+
+def _report(command: list[str], code: int) -> None:
+    """Give the run an end if its worker could not. Who retries it decides by the run's own record."""
+    args = deserialize_value(command[-1], ExecuteRunArgs)
+    if args.instance_ref is None:
+        return
+    with dg.DagsterInstance.from_ref(args.instance_ref) as instance:
+        run = instance.get_run_by_id(args.run_id)
+        if run is None or run.is_finished:
+            return
+        how = f"by signal {-code}" if code < 0 else f"with code {code}"
+        if run.status == dg.DagsterRunStatus.CANCELING:
+            instance.report_run_canceled(run, f"Its worker ended {how}.")
+        else:
+            instance.report_run_failed(run, f"Its worker ended {how}.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+
+
+def _returned(work: Callable[[], Any]) -> int:
+    """The exit code of some work that may exit by itself or fail."""
+    try:
+        work()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's frames
+        traceback.print_exc()
+        return 1
+    return 0
+
+
+def _adopt_orphans() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+if __name__ == "__main__":
+    main()

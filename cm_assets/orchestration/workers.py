@@ -1,0 +1,81 @@
+"""Which process works on a run, said so that it can be found again and never be mistaken for another."""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import psutil
+
+WORKER_TAG = "cm/worker"
+"""On a run: who works on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Worker:
+    """A run's worker and the guard above it.
+
+    Attributes:
+        host: where it runs: the host's name and, on Linux, the pid name space.
+        guard: pid of the process that watches the worker and ends what it leaves behind.
+        pid: of the worker.
+        started: when the worker started, in the kernel's own count; pids come round again within hours.
+    """
+
+    host: str
+    guard: int
+    pid: int
+    started: str
+
+    @classmethod
+    def current(cls) -> Self:
+        """This process as a worker, its parent as the guard."""
+        return cls(here(), os.getppid(), os.getpid(), started(os.getpid()) or "")
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """What a tag says; None if it says nothing."""
+        parts = text.split("|")
+        if len(parts) != 4 or not (parts[1].isdigit() and parts[2].isdigit()):
+            return None
+        return cls(parts[0], int(parts[1]), int(parts[2]), parts[3])
+
+    def __str__(self) -> str:
+        return f"{self.host}|{self.guard}|{self.pid}|{self.started}"
+
+    @property
+    def local(self) -> bool:
+        """Whether it can be seen from here."""
+        return self.host == here()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it still works. Only for a local one."""
+        return started(self.pid) == self.started
+
+
+def here() -> str:
+    """This host's name, with the pid name space: containers may share a name, and pids mean nothing between them."""
+    try:
+        space = str(Path("/proc/self/ns/pid").readlink())
+    except OSError:
+        space = ""
+    return f"{socket.gethostname()}/{''.join(filter(str.isdigit, space))}"
+
+
+def started(pid: int) -> str | None:
+    """When a living process started, in ticks since boot where the kernel says so; None for the dead and zombies."""
+    try:
+        # The command may hold spaces and brackets, so count from its end: state is field 3, the start time field 22.
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return None if fields[0] in {"Z", "X"} else fields[19]
+    except OSError:
+        pass
+    if Path("/proc/self/stat").exists():
+        return None
+    try:
+        process = psutil.Process(pid)
+        return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.3f}"
+    except psutil.NoSuchProcess:
+        return None
