@@ -2,18 +2,29 @@
 
 import json
 import os
-import signal
 import sys
-import threading
 from pathlib import Path
-from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from cm_assets import cli_videos
+from cm_assets.cli_shared import (
+    CANCEL_LIMIT,
+    JsonOption,
+    print_json,
+    refuse,
+    refuse_request,
+    settings,
+    stop_on_signals,
+    watched,
+)
 from cm_assets.lifecycle.documents import RequestError, read
 from cm_assets.models.base import Failure, PermanentFailure
-from cm_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from cm_assets.client import Client
+    from cm_assets.lifecycle.intake import Accepted
 
 app = typer.Typer(
     name="cm",
@@ -27,10 +38,6 @@ app = typer.Typer(
 RequestArgument = Annotated[
     str, typer.Argument(metavar="REQUEST", help="A request file, '-' for standard input, or a topic in quotes.")
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout.")]
-
-CANCEL_LIMIT = 4.0
-"""Seconds that a cancelled video's run has to be gone; after that the engine is left to sweep it away."""
 
 
 @app.command()
@@ -50,19 +57,13 @@ def make(
     from cm_assets.client import Client
 
     if output is not None and output.suffix.lower() != ".mp4":
-        _refuse("--output: must end in .mp4", as_json)
+        refuse("--output: must end in .mp4", as_json)
     if output is not None and not output.absolute().parent.is_dir():
-        _refuse(f"--output: there is no folder {output.absolute().parent}", as_json)
-    try:
-        document, source = _document(request)
-        client = Client(_settings())
-        accepted = client.submit(document, source=source, new=new)
-    except RequestError as error:
-        _refuse_request(error, as_json)
-    except PermanentFailure as failure:
-        _refuse(str(failure), as_json)
+        refuse(f"--output: there is no folder {output.absolute().parent}", as_json)
+    client = Client(settings())
+    accepted = _submitted(client, request, new=new, as_json=as_json)
     video = accepted.stored.id
-    stop = _stop_on_signals()
+    stop = stop_on_signals()
     try:
         status = follow(client, video, stop, repeated=accepted.repeated)
     except Failure as failure:
@@ -74,10 +75,34 @@ def make(
     if output is not None and "video" in status.links:
         _copy(Path(status.links["video"]), output)
     if as_json:
-        _print_json(json.loads(status.model_dump_json()) | ({"output": str(output.absolute())} if output else {}))
+        print_json(json.loads(status.model_dump_json()) | ({"output": str(output.absolute())} if output else {}))
     else:
         show(status, output)
     raise typer.Exit(0 if status.state in {"published", "scheduled", "queued"} else 1)
+
+
+@app.command()
+def submit(
+    request: RequestArgument,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it to its end.")] = False,
+    new: Annotated[bool, typer.Option("--new", help="Make another one, even if this was asked for before.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Ask for a video and return at once; `cm up`, wherever it runs for this home, makes it."""
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    accepted = _submitted(client, request, new=new, as_json=as_json)
+    video = accepted.stored.id
+    if wait:
+        watched(client, video, as_json=as_json)
+    if as_json:
+        print_json(json.loads(client.status(video).model_dump_json()))
+    else:
+        typer.echo(video)
+        status = client.status(video)
+        said = f", waits for {status.waiting_for}" if status.waiting_for else ""
+        typer.echo(f"{status.state}{said}", err=True)
 
 
 @app.command()
@@ -87,7 +112,7 @@ def up(
     """Start Dagster's UI, its daemon and the code server, and print the address. One Ctrl-C stops all."""
     from cm_assets.cli_up import serve
 
-    raise typer.Exit(serve(_settings(), port, _stop_on_signals()))
+    raise typer.Exit(serve(settings(), port, stop_on_signals()))
 
 
 @app.command()
@@ -95,12 +120,15 @@ def doctor(as_json: JsonOption = False) -> None:
     """Say what is installed, configured and reachable, what is missing, and how to get it."""
     from cm_assets.cli_doctor import examine, report
 
-    findings = examine(_settings())
+    findings = examine(settings())
     if as_json:
-        _print_json({"ok": all(finding.fine for finding in findings), "findings": [f.as_dict() for f in findings]})
+        print_json({"ok": all(finding.fine for finding in findings), "findings": [f.as_dict() for f in findings]})
     else:
         report(findings)
     raise typer.Exit(0 if all(finding.fine for finding in findings) else 1)
+
+
+app.add_typer(cli_videos.app)
 
 
 def main() -> None:
@@ -112,15 +140,14 @@ def main() -> None:
         sys.exit(1)
 
 
-def _settings() -> Settings:
-    from pydantic import ValidationError
-
+def _submitted(client: "Client", request: str, *, new: bool, as_json: bool) -> "Accepted":
     try:
-        return Settings()
-    except ValidationError as error:
-        for item in error.errors():
-            typer.echo(f"cm: CM_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}", err=True)
-        raise typer.Exit(2) from None
+        document, source = _document(request)
+        return client.submit(document, source=source, new=new)
+    except RequestError as error:
+        refuse_request(error, as_json)
+    except PermanentFailure as failure:
+        refuse(str(failure), as_json)
 
 
 def _document(request: str) -> tuple[Any, str]:
@@ -137,26 +164,6 @@ def _document(request: str) -> tuple[Any, str]:
     return {"topic": request}, "text"
 
 
-def _refuse_request(error: RequestError, as_json: bool) -> NoReturn:
-    if as_json:
-        _print_json({"errors": [{"field": p.field, "message": p.message} for p in error.problems]})
-    for problem in error.problems:
-        typer.echo(f"cm: {problem}", err=True)
-    raise typer.Exit(2)
-
-
-def _refuse(message: str, as_json: bool) -> NoReturn:
-    field, _, said = message.partition(": ")
-    if as_json:
-        _print_json({"errors": [{"field": field, "message": said}]})
-    typer.echo(f"cm: {message}", err=True)
-    raise typer.Exit(2)
-
-
-def _print_json(value: object) -> None:
-    typer.echo(json.dumps(value, indent=2))
-
-
 def _copy(source: Path, target: Path) -> None:
     import shutil
 
@@ -166,19 +173,6 @@ def _copy(source: Path, target: Path) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-
-
-def _stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set. An exception out of a handler can be lost in a library's clean-up."""
-    stop = threading.Event()
-
-    def set_it(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    # SIGINT too: a shell that starts a job in the background has it ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, set_it)
-    return stop
 
 
 if __name__ == "__main__":

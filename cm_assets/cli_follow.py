@@ -24,18 +24,34 @@ def follow(client: Client, video: VideoId, stop: threading.Event, *, repeated: b
     """Show how a video comes along until nothing more happens by itself, or `stop` is set."""
     console = Console(stderr=True)
     console.print(f"[bold]{video}[/bold]" + (" (asked for before)" if repeated else ""), highlight=False)
-    if repeated and not client.database.get(video).wanted:  # type: ignore[union-attr]
-        return client.status(video)
+    if repeated and (status := client.status(video)).ended:
+        return status
     with client.engine(), _Lines(console) as lines:
         looked = time.monotonic()
         while True:
             status = client.status(video)
             lines.update(status)
-            if stop.is_set() or status.ended or (status.waiting_for and status.waiting_for.startswith("its time")):
+            if stop.is_set() or status.ended or status.waiting_for.startswith("its time"):
                 return status
             if time.monotonic() - looked > ENGINE_CHECK:
                 client.ensure_engine()
                 looked = time.monotonic()
+            stop.wait(POLL)
+
+
+def watch(client: Client, video: VideoId, stop: threading.Event) -> Status:
+    """Show how a video comes along, whoever works on it, until nothing more happens by itself or `stop` is set."""
+    console = Console(stderr=True)
+    waited = ""
+    with _Lines(console) as lines:
+        while True:
+            status = client.status(video)
+            lines.update(status)
+            if status.waiting_for and status.waiting_for != waited:
+                console.print(f"{status.state}, waits for {escape(status.waiting_for)}", highlight=False)
+            waited = status.waiting_for
+            if stop.is_set() or status.ended:
+                return status
             stop.wait(POLL)
 
 
@@ -57,9 +73,9 @@ def show(status: Status, output: Path | None) -> None:
     if status.state == "failed":
         errors.print(f"[red]failed[/red]: {escape(status.reason)}", highlight=False)
     elif status.state == "cancelled":
-        errors.print("cancelled; the same command goes on from where it was")
+        errors.print(f"cancelled; cm retry {status.id} goes on from where it was", highlight=False)
     elif status.waiting_for:
-        errors.print(f"waits for {status.waiting_for}; `cm up` sees to it", highlight=False)
+        errors.print(f"{status.state}, waits for {escape(status.waiting_for)}", highlight=False)
     for name in ("video", "cover", "srt", "vtt", *sorted(set(status.links) - {"video", "cover", "srt", "vtt"})):
         if name in status.links:
             where = str(output.absolute()) if output is not None and name == "video" else status.links[name]

@@ -1,10 +1,10 @@
-"""The way in for programs: submit, status, cancel, and an engine for as long as one is needed.
+"""The way in for programs: submit, status, list, cancel, retry, and an engine for as long as one is needed.
 
-Imports Dagster only where it is asked about work, and never the definitions.
+Answers from the database, without Dagster, which takes longer to import than anything here takes to say.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,16 +13,15 @@ from typing import Any
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
+from cm_assets.lifecycle.status import facts_of
+from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.base import TransientFailure
-from cm_assets.models.render import Render
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.status import StageStatus, State, Status
+from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.processes import start
 from cm_assets.partitions import VideoId
-from cm_assets.policies import PRODUCE
+from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
-from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database, StoredRequest
 
 ENGINE_STARTS = 3
@@ -40,9 +39,7 @@ class Client:
         homes.prepare(settings)
         self.settings = settings
         self.database = Database(settings.database)
-        self.store = ArtifactStore(settings.artifacts, settings.cache)
         self._starts = 0
-        self._dagster: Any = None
 
     def catalogue(self) -> Catalogue:
         """What can be asked for."""
@@ -77,51 +74,102 @@ class Client:
         self._stored(video)
         return self.database.close(video, "cancelled", "on request")
 
-    def status(self, video: VideoId) -> Status:
-        """Where a video stands.
+    def retry(self, video: VideoId) -> bool:
+        """Ask again for a video that failed or was cancelled; it goes on from the stage that was unfinished.
+
+        Returns:
+            False if it is open or finished: there is nothing to retry.
 
         Raises:
             UnknownVideo: there is no such video.
         """
         stored = self._stored(video)
-        request = parse(stored.document)
-        from cm_assets.lifecycle.plan import missing, unposted
-        from cm_assets.lifecycle.worklog import WorkLog
+        return stored.outcome in {"failed", "cancelled"} and self.database.want(video)
 
-        log = WorkLog(self._instance())
-        all_made = log.all_made(video)
-        made = {stage: one.storage_id for stage, one in all_made.items()}
-        shares = self.database.progress(video)
-        to_make, to_post = missing(made), unposted(request, made)
-        stages = []
-        for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
-            done = stage not in to_make and stage not in to_post
-            running = not done and stage in shares and stored.wanted
-            state = "done" if done else "running" if running else "waiting"
-            stages.append(StageStatus(stage=stage, state=state, share=1.0 if done else shares.get(stage, 0.0)))
-        render = (
-            Render.model_validate_json(self.store.read(all_made["render"].metadata["model"])) if not to_make else None
-        )
-        links = {}
-        if render is not None:
-            links = {name: self.store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
-            for platform in request.platforms:
-                if f"published_post/{platform}" not in to_post:
-                    links[platform] = str(all_made[f"published_post/{platform}"].metadata["post"])
-        state, waiting_for = _state(stored, request, to_make, to_post, bool(shares), datetime.now(UTC))
-        newest = log.newest_run(video)
-        return Status(
-            id=video,
-            state=state,
-            stages=tuple(stages),
-            reason=stored.reason if state in {"failed", "cancelled"} else "",
-            waiting_for=waiting_for,
-            received_at=stored.received_at,
-            run_id=newest.dagster_run.run_id if newest else None,
-            links=links,
-            seconds=render.seconds if render else None,
-            size=render.video.size if render else None,
-        )
+    def reprioritise(self, video: VideoId, priority: int) -> bool:
+        """Give a video that waits another place in the backlog; False if it waits no more.
+
+        Args:
+            video: which.
+            priority: 1 (urgent) to 10.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            ValueError: there is no such priority.
+        """
+        if not 1 <= priority <= 10:
+            raise ValueError(f"{priority} is no priority: 1 (urgent) to 10")
+        stored = self._stored(video)
+        return self.database.reprioritise(video, priority, backlog_rank(priority, stored.received_at))
+
+    def status(self, video: VideoId) -> Status:
+        """Where a video stands. Reads the database alone.
+
+        Raises:
+            UnknownVideo: there is no such video.
+        """
+        return self._statuses([self._stored(video)])[0]
+
+    def videos(
+        self, *, states: Collection[State] = (), limit: int = 50, before: VideoId | None = None
+    ) -> Sequence[Status]:
+        """Videos, the newest first.
+
+        Args:
+            states: only those in one of these states; all if empty.
+            limit: at most so many.
+            before: only those that come after this one in the list.
+
+        Raises:
+            UnknownVideo: there is no video `before`.
+        """
+        after = None if before is None else self._stored(before)
+        found: list[Status] = []
+        while len(found) < limit:
+            page = self._page(states, max(limit, 50), after)
+            if not page:
+                break
+            found += [status for status in self._statuses(page) if not states or status.state in states]
+            after = page[-1]
+        return found[:limit]
+
+    def _page(self, states: Collection[State], limit: int, after: StoredRequest | None) -> Sequence[StoredRequest]:
+        """Requests that may be in one of the states."""
+        outcomes = {"published": "done", "failed": "failed", "cancelled": "cancelled"}
+        if len(states) == 1 and (state := next(iter(states))) in outcomes:
+            return self.database.newest(limit=limit, outcome=outcomes[state], before=after)
+        open_only = bool(states) and not outcomes.keys() & set(states)
+        return self.database.newest(limit=limit, wanted=True if open_only else None, before=after)
+
+    def _statuses(self, requests: Sequence[StoredRequest]) -> list[Status]:
+        ids = [stored.id for stored in requests]
+        noted, shares = self.database.noted(ids), self.database.all_progress(ids)
+        now, engine = datetime.now(UTC), homes.engine_runs(self.settings)
+        return [
+            derive(
+                stored,
+                facts_of(noted.get(stored.id)),
+                shares.get(stored.id, {}),
+                now,
+                before=self.database.before_in_backlog(stored, now) if stored.wanted else 0,
+                engine=engine,
+            )
+            for stored in requests
+        ]
+
+    def reindex(self, told: Callable[[int], None]) -> int:
+        """Find out anew, from Dagster's records and the artifacts, what status and lists read; how many videos.
+
+        Args:
+            told: how many are done, now and then.
+        """
+        from cm_assets.lifecycle.projection import Projection
+        from cm_assets.lifecycle.worklog import WorkLog
+        from cm_assets.storage.artifacts import ArtifactStore
+
+        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
+        with homes.open_instance(self.settings) as instance:
+            return Projection(self.database, WorkLog(instance), store).rebuild(told)
 
     @contextmanager
     def engine(self) -> Iterator[None]:
@@ -142,6 +190,8 @@ class Client:
         if self._starts >= ENGINE_STARTS:
             raise TransientFailure(f"the engine does not stay up: see {folder / 'engine.log'}")
         self._starts += 1
+        from cm_assets.orchestration.processes import start
+
         process = start(["-m", "cm_assets.orchestration.engine"], self.settings.home, folder / "engine.log")
         while process.poll() is None and not homes.engine_runs(self.settings):
             time.sleep(0.05)
@@ -168,9 +218,7 @@ class Client:
 
     def works_on(self, video: VideoId) -> bool:
         """Whether a run of the video is in flight."""
-        from cm_assets.lifecycle.worklog import WorkLog
-
-        return bool(WorkLog(self._instance()).runs(video, active=True, limit=1))
+        return homes.engine_runs(self.settings) and facts_of(self.database.noted([video]).get(video)).active
 
     def engine_log(self) -> Path:
         """Where the engine writes what happens to it."""
@@ -181,32 +229,3 @@ class Client:
         if stored is None:
             raise UnknownVideo(video)
         return stored
-
-    def _instance(self) -> Any:
-        if self._dagster is None:
-            self._dagster = homes.open_instance(self.settings)
-        return self._dagster
-
-
-def _state(
-    stored: StoredRequest,
-    request: VideoRequest,
-    to_make: tuple[str, ...],
-    to_post: tuple[str, ...],
-    running: bool,
-    now: datetime,
-) -> tuple[State, str]:
-    """The state of a video, and what it waits for."""
-    if not to_make and not to_post:
-        return "published", ""
-    if stored.outcome == "failed":
-        return "failed", ""
-    if stored.outcome == "cancelled":
-        return "cancelled", ""
-    if to_make:
-        if request.not_before is not None and request.not_before > now:
-            return "queued", f"its time, {request.not_before.isoformat()}"
-        return ("producing", "") if running else ("queued", "a free place")
-    if request.publish_at is not None and request.publish_at > now:
-        return "scheduled", f"its time, {request.publish_at.isoformat()}"
-    return "publishing", ""

@@ -4,6 +4,7 @@ Time limits are those of the workflows this project replaces: script 5 min, audi
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 Seconds = float
@@ -54,3 +55,16 @@ RUN_MAXIMUM: Final[Seconds] = 90 * MINUTE
 
 DEFAULT_POOL_LIMIT: Final = 1
 """What an unconfigured pool gets: safe, if slow."""
+
+AGE_STEP: Final[Seconds] = 10 * MINUTE
+"""Waiting that outweighs one step of priority."""
+
+
+def backlog_rank(priority: int, received_at: datetime) -> float:
+    """A request's place in the backlog, the lowest first.
+
+    Between two requests that came within `AGE_STEP` of each other the priority decides, then the age. Nothing starves:
+    a request of priority p is only overtaken by those of priority q that came less than (p - q) * AGE_STEP after it,
+    so the least urgent by nobody who came an hour and a half later.
+    """
+    return received_at.timestamp() + priority * AGE_STEP

@@ -26,6 +26,7 @@ def script(
         yield from results(
             made,
             {
+                "title": made.title,
                 "script": dg.MetadataValue.md(_markdown(made)),
                 "scenes": len(made.scenes),
                 "words": sum(len(scene.text.split()) for scene in made.scenes),

@@ -11,7 +11,7 @@ from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import Problem, RequestError
 from cm_assets.models.request import VideoRequest
 from cm_assets.partitions import VideoId
-from cm_assets.policies import PLATFORMS
+from cm_assets.policies import PLATFORMS, backlog_rank
 from cm_assets.storage.database import Database, StoredRequest, Taken
 
 
@@ -102,6 +102,7 @@ def accept(
             outcome="",
             reason="",
             lost_runs=0,
+            rank=backlog_rank(request.priority, now),
         )
         try:
             database.add(stored)

@@ -30,7 +30,7 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """Nothing to do before `until`."""
+    """Nothing to do before `until`; `reason` is what the video waits for."""
 
     until: datetime
     reason: str
@@ -70,11 +70,11 @@ def next_step(request: VideoRequest, made: Mapping[str, int], now: datetime) -> 
     stages = missing(made)
     if stages:
         if request.not_before is not None and request.not_before > now:
-            return Wait(request.not_before, "not_before")
+            return Wait(request.not_before, "its time")
         return Launch("produce_video", stages)
     posts = unposted(request, made)
     if posts:
         if request.publish_at is not None and request.publish_at > now:
-            return Wait(request.publish_at, "publish_at")
+            return Wait(request.publish_at, "its time")
         return Launch("publish_video", posts)
     return Done()

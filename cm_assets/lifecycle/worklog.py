@@ -49,6 +49,10 @@ class WorkLog:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
 
+    def newest_event(self) -> int:
+        """Storage id of the newest event about any asset."""
+        return int(self.instance.event_log_storage.get_maximum_record_id() or 0)
+
     def made(self, video: VideoId, stage: str) -> Made | None:
         """The newest materialization of a stage of a video."""
         records = self.instance.fetch_materializations(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal, get_args
 
 from cm_assets.models.base import Model
 from cm_assets.partitions import VideoId
@@ -21,6 +21,8 @@ State = Literal[
     "taken_down",
     "retired",
 ]
+
+STATES: Final[tuple[State, ...]] = get_args(State)
 
 
 class StageStatus(Model):
@@ -42,8 +44,11 @@ class Status(Model):
 
     Attributes:
         id: the video.
+        title: of its script, or the beginning of what was asked for.
         state: one of the states that the documents explain.
         stages: each stage of it in order.
+        priority: 1 (urgent) to 10.
+        attempts: runs so far.
         reason: why it failed; empty otherwise.
         waiting_for: what it waits for; empty otherwise.
         received_at: when the request came.
@@ -54,8 +59,11 @@ class Status(Model):
     """
 
     id: VideoId
+    title: str = ""
     state: State
     stages: tuple[StageStatus, ...]
+    priority: int = 10
+    attempts: int = 0
     reason: str = ""
     waiting_for: str = ""
     received_at: datetime
@@ -63,6 +71,11 @@ class Status(Model):
     links: Mapping[str, str] = {}
     seconds: float | None = None
     size: int | None = None
+
+    @property
+    def stage(self) -> StageStatus | None:
+        """The stage that runs, the last one if several do."""
+        return next((stage for stage in reversed(self.stages) if stage.state == "running"), None)
 
     @property
     def ended(self) -> bool:

@@ -20,6 +20,7 @@ from types import FrameType
 import dagster as dg
 import psutil
 
+from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
@@ -27,6 +28,7 @@ from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.processes import start, sweep
 from cm_assets.settings import Settings
+from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 
 log = logging.getLogger("cm_assets.engine")
@@ -75,7 +77,9 @@ class Engine:
                 database = Database(self._settings.database)
                 database.forget_progress()
                 capacity = self._settings.max_concurrent_runs + 2
-                intake = Intake(database, worklog, launcher, home=self._settings.home, capacity=capacity)
+                store = ArtifactStore(self._settings.artifacts, self._settings.cache)
+                projection = Projection(database, worklog, store)
+                intake = Intake(database, worklog, projection, launcher, home=self._settings.home, capacity=capacity)
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():

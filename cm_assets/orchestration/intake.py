@@ -9,6 +9,7 @@ import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Done, Launch, next_step
+from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.orchestration.launching import Launcher, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
@@ -28,38 +29,45 @@ class Intake:
     Args:
         database: what is wanted.
         worklog: what ran.
+        projection: what status and lists are told.
         launcher: launches runs.
         home: whose processes may be killed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
     """
 
-    def __init__(self, database: Database, worklog: WorkLog, launcher: Launcher, *, home: Path, capacity: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        worklog: WorkLog,
+        projection: Projection,
+        launcher: Launcher,
+        *,
+        home: Path,
+        capacity: int,
+    ) -> None:
         self._database = database
         self._worklog = worklog
+        self._projection = projection
         self._launcher = launcher
         self._home = home
         self._capacity = capacity
-        self._not_before: dict[str, datetime] = {}
         self._cancelled_at: dict[str, float] = {}
 
     def tick(self) -> None:
         """One look."""
-        instance = self._worklog.instance
         active = {
             run.tags[PARTITION_TAG]: run
-            for run in instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE)))
+            for run in self._worklog.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE)))
             if PARTITION_TAG in run.tags
         }
-        wanted = self._database.wanted()
-        self._cancel_unwanted(active, {request.id for request in wanted})
+        self._projection.advance(active)
+        self._cancel_unwanted(active)
         room = self._capacity - len(active)
         now = datetime.now(UTC)
-        for request in wanted:
-            if request.id in active or self._not_before.get(request.id, now) > now:
-                continue
+        for request in self._database.backlog(now, self._capacity + len(active)):
             if room <= 0:
                 break
-            if self._advance(request, now):
+            if request.id not in active and self._advance(request, now):
                 room -= 1
 
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
@@ -89,7 +97,7 @@ class Intake:
             log.info("%s: %s of %s as run %s", stored.id, step.job, ", ".join(step.stages), run_id)
             return True
         else:
-            self._not_before[stored.id] = step.until
+            self._database.postpone(stored.id, step.until, step.reason)
         return False
 
     def _ended_badly(self, stored: StoredRequest) -> bool:
@@ -115,10 +123,8 @@ class Intake:
             return self._database.close(stored.id, "failed", f"its worker was lost {MAX_LOST_RUNS} times")
         return False
 
-    def _cancel_unwanted(self, active: dict[str, dg.DagsterRun], wanted: set[str]) -> None:
+    def _cancel_unwanted(self, active: dict[str, dg.DagsterRun]) -> None:
         for video, run in active.items():
-            if video in wanted:
-                continue
             stored = self._database.get(video)
             if stored is not None and stored.outcome == "cancelled":
                 self._cancel(run)

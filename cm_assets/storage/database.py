@@ -1,12 +1,14 @@
 """The intent database: every request for ever, whether it is still wanted, and how far its running step is.
 
+Beside them lies what lists and searches need of Dagster's records, per video: a copy that can be made anew.
+
 SQLite by default, Postgres by URL. What ran is Dagster's to say and what was made is the artifact store's.
 
 SQLAlchemy is imported where it is used: every process of Dagster's loads the definitions, and few of them come here.
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -19,7 +21,7 @@ from cm_assets.partitions import VideoId
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 
@@ -38,6 +40,9 @@ class StoredRequest:
         outcome: `done`, `failed`, `cancelled`, or empty while it is open.
         reason: why it failed, for a person.
         lost_runs: runs that died without a word since somebody last asked for the video.
+        rank: place in the backlog, the lowest first.
+        resume_at: nothing is done for the video before; None for at once.
+        waiting_for: what it waits for until then.
     """
 
     id: VideoId
@@ -52,6 +57,9 @@ class StoredRequest:
     outcome: str
     reason: str
     lost_runs: int
+    rank: float = 0.0
+    resume_at: datetime | None = None
+    waiting_for: str = ""
 
 
 class Taken(Exception):
@@ -141,20 +149,75 @@ class Database:
             row = connection.execute(sa.select(requests).where(where)).one_or_none()
         return None if row is None else _stored(row)
 
-    def wanted(self, limit: int = 1000) -> list[StoredRequest]:
-        """Open requests, most urgent first, then oldest first."""
+    def backlog(self, now: datetime, limit: int) -> list[StoredRequest]:
+        """Open requests that need not wait for a time, in their order."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import requests
 
-        query = (
-            sa.select(requests)
-            .where(requests.c.wanted)
-            .order_by(requests.c.priority, requests.c.received_at, requests.c.id)
-            .limit(limit)
-        )
+        ready = requests.c.resume_at.is_(None) | (requests.c.resume_at <= now)
+        query = sa.select(requests).where(requests.c.wanted, ready).order_by(requests.c.rank, requests.c.id)
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query.limit(limit))]
+
+    def before_in_backlog(self, request: StoredRequest, now: datetime) -> int:
+        """How many open requests that need not wait for a time come before this one."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        ready = requests.c.resume_at.is_(None) | (requests.c.resume_at <= now)
+        query = sa.select(sa.func.count()).where(requests.c.wanted, ready, requests.c.rank < request.rank)
+        with self._engine.connect() as connection:
+            return int(connection.scalar(query) or 0)
+
+    def newest(
+        self,
+        *,
+        limit: int,
+        wanted: bool | None = None,
+        outcome: str | None = None,
+        before: StoredRequest | None = None,
+    ) -> list[StoredRequest]:
+        """Requests, the newest first.
+
+        Args:
+            limit: at most so many.
+            wanted: only open ones, or only closed ones.
+            outcome: only those that ended so.
+            before: only those that come after this one in this order.
+        """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        query = sa.select(requests).order_by(requests.c.received_at.desc(), requests.c.id).limit(limit)
+        if wanted is not None:
+            query = query.where(requests.c.wanted == wanted)
+        if outcome is not None:
+            query = query.where(requests.c.outcome == outcome)
+        if before is not None:
+            same = (requests.c.received_at == before.received_at) & (requests.c.id > before.id)
+            query = query.where((requests.c.received_at < before.received_at) | same)
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query)]
+
+    def postpone(self, video: VideoId, until: datetime, waiting_for: str) -> None:
+        """Do nothing for an open video before a time."""
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.id == video) & requests.c.wanted
+        with self._write() as connection:
+            connection.execute(requests.update().where(chosen).values(resume_at=until, waiting_for=waiting_for))
+
+    def reprioritise(self, video: VideoId, priority: int, rank: float) -> bool:
+        """Give an open video another place in the backlog. False if it is closed."""
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.id == video) & requests.c.wanted
+        with self._write() as connection:
+            changed = connection.execute(requests.update().where(chosen).values(priority=priority, rank=rank))
+        return changed.rowcount > 0
 
     def want(self, video: VideoId) -> bool:
         """Ask for a video (again). False if it was open all along."""
@@ -164,7 +227,15 @@ class Database:
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & ~requests.c.wanted)
-                .values(wanted=True, wanted_at=datetime.now(UTC), outcome="", reason="", lost_runs=0)
+                .values(
+                    wanted=True,
+                    wanted_at=datetime.now(UTC),
+                    outcome="",
+                    reason="",
+                    lost_runs=0,
+                    resume_at=None,
+                    waiting_for="",
+                )
             )
         return changed.rowcount > 0
 
@@ -220,6 +291,54 @@ class Database:
         with self._engine.connect() as connection:
             return {row.stage: row.share for row in connection.execute(query)}
 
+    def all_progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, float]]:
+        """How far each stage of each of these videos has come."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import progress
+
+        found: dict[VideoId, dict[str, float]] = {}
+        with self._engine.connect() as connection:
+            for row in connection.execute(sa.select(progress).where(progress.c.video_id.in_(videos))):
+                found.setdefault(row.video_id, {})[row.stage] = row.share
+        return found
+
+    def note(self, video: VideoId, facts: Mapping[str, Any]) -> None:
+        """Overwrite what is known of a video's work."""
+        from cm_assets.storage.tables import facts as table
+
+        values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
+        with self._write() as connection:
+            if connection.execute(table.update().where(table.c.video_id == video).values(values)).rowcount == 0:
+                connection.execute(table.insert().values(video_id=video, **values))
+
+    def noted(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Any]]:
+        """What is known of the work on these videos; nothing for those on which none was done."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import facts
+
+        query = sa.select(facts.c.video_id, facts.c.facts).where(facts.c.video_id.in_(videos))
+        with self._engine.connect() as connection:
+            return {row.video_id: row.facts for row in connection.execute(query)}
+
+    def cursor(self, name: str) -> int:
+        """How far somebody has read; 0 at first."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import cursors
+
+        with self._engine.connect() as connection:
+            return int(connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == name)) or 0)
+
+    def move_cursor(self, name: str, value: int) -> None:
+        """Remember how far somebody has read."""
+        from cm_assets.storage.tables import cursors
+
+        with self._write() as connection:
+            if connection.execute(cursors.update().where(cursors.c.name == name).values(value=value)).rowcount == 0:
+                connection.execute(cursors.insert().values(name=name, value=value))
+
     def dispose(self) -> None:
         """Close all connections."""
         if "_engine" in self.__dict__:
@@ -237,7 +356,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _stored(row: Any) -> StoredRequest:
     values = row._asdict()
-    for name in ("received_at", "wanted_at"):
-        if values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
+    for name in ("received_at", "wanted_at", "resume_at"):
+        if values[name] is not None and values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
             values[name] = values[name].replace(tzinfo=UTC)
     return StoredRequest(**values)

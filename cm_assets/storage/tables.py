@@ -19,8 +19,13 @@ requests = sa.Table(
     sa.Column("outcome", sa.String(16), nullable=False, server_default=""),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("lost_runs", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("rank", sa.Float, nullable=False, server_default="0"),
+    sa.Column("resume_at", sa.DateTime(timezone=True)),
+    sa.Column("waiting_for", sa.Text, nullable=False, server_default=""),
     sa.UniqueConstraint("source", "key"),
-    sa.Index("requests_backlog", "wanted", "priority", "received_at"),
+    sa.Index("requests_backlog", "wanted", "rank"),
+    sa.Index("requests_by_outcome", "outcome", "received_at"),
+    sa.Index("requests_by_age", "received_at"),
 )
 
 progress = sa.Table(
@@ -30,4 +35,19 @@ progress = sa.Table(
     sa.Column("stage", sa.String(64), primary_key=True),
     sa.Column("share", sa.Float, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+facts = sa.Table(
+    "facts",
+    metadata,
+    sa.Column("video_id", sa.String(64), primary_key=True),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+)
+
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
 )

@@ -38,10 +38,10 @@ def test_a_new_render_is_posted_again() -> None:
 def test_a_post_waits_for_its_time_and_a_start_for_its_own() -> None:
     later = NOW + timedelta(hours=1)
     timed = parse({"topic": "tides", "publish_at": later.isoformat()})
-    assert next_step(timed, MADE, NOW) == Wait(later, "publish_at")
+    assert next_step(timed, MADE, NOW) == Wait(later, "its time")
     assert next_step(timed, {}, NOW) == Launch("produce_video", PRODUCE)
     delayed = parse({"topic": "tides", "not_before": later.isoformat()})
-    assert next_step(delayed, {}, NOW) == Wait(later, "not_before")
+    assert next_step(delayed, {}, NOW) == Wait(later, "its time")
     assert next_step(delayed, {}, later) == Launch("produce_video", PRODUCE)
 
 

@@ -1,10 +1,11 @@
 import multiprocessing
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from cm_assets import storage
 from cm_assets.storage.database import Database, StoredRequest, Taken
 
 ROW = StoredRequest(
@@ -21,6 +22,9 @@ ROW = StoredRequest(
     reason="",
     lost_runs=0,
 )
+
+
+NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -45,13 +49,81 @@ def test_an_id_and_a_key_are_taken_once(url: str) -> None:
     database.add(replace(ROW, id="b", source="api"))
 
 
-def test_the_most_urgent_come_first_then_the_oldest(url: str) -> None:
+def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
+    database = Database(url)
+    for name, rank in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):
+        database.add(replace(ROW, id=name, key=name, rank=rank))
+    database.close("d", "done")
+    assert [row.id for row in database.backlog(NOW, 10)] == ["b", "c", "a"]
+    assert [row.id for row in database.backlog(NOW, 2)] == ["b", "c"]
+    last = database.get("a")
+    assert last is not None
+    assert database.before_in_backlog(last, NOW) == 2
+    assert database.reprioritise("a", 1, 0.5)
+    assert not database.reprioritise("d", 1, 0.5)
+    assert [row.id for row in database.backlog(NOW, 10)] == ["a", "b", "c"]
+
+
+def test_what_waits_for_a_time_is_not_in_the_backlog(url: str) -> None:
     database = Database(url)
     database.add(ROW)
-    database.add(replace(ROW, id="b", key="b", priority=1, received_at=datetime(2026, 1, 3, tzinfo=UTC)))
-    database.add(replace(ROW, id="c", key="c", priority=1, received_at=datetime(2026, 1, 2, tzinfo=UTC)))
-    database.add(replace(ROW, id="d", key="d", wanted=False))
-    assert [row.id for row in database.wanted()] == ["c", "b", "a"]
+    database.postpone("a", NOW + timedelta(hours=1), "its time")
+    assert database.backlog(NOW, 10) == []
+    assert [row.waiting_for for row in database.backlog(NOW + timedelta(hours=2), 10)] == ["its time"]
+    database.close("a", "failed", "no")
+    database.want("a")
+    assert [row.id for row in database.backlog(NOW, 10)] == ["a"]
+
+
+def test_pages_of_the_newest_hold_every_request_once(url: str) -> None:
+    database = Database(url)
+    for number in range(7):  # some came in the very same moment
+        moment = datetime(2026, 1, 1 + number // 3, tzinfo=UTC)
+        database.add(replace(ROW, id=f"v{number}", key=str(number), received_at=moment))
+    seen: list[str] = []
+    before = None
+    while page := database.newest(limit=2, before=before):
+        seen += [row.id for row in page]
+        before = page[-1]
+    assert seen == ["v6", "v3", "v4", "v5", "v0", "v1", "v2"]
+    database.close("v3", "failed", "no")
+    assert [row.id for row in database.newest(limit=9, outcome="failed")] == ["v3"]
+    assert len(database.newest(limit=9, wanted=True)) == 6
+
+
+def test_facts_and_cursors_are_overwritten(url: str) -> None:
+    database = Database(url)
+    database.note("a", {"runs": 1})
+    database.note("a", {"runs": 2})
+    assert database.noted(["a", "b"]) == {"a": {"runs": 2}}
+    assert database.cursor("assets") == 0
+    database.move_cursor("assets", 5)
+    database.move_cursor("assets", 9)
+    assert database.cursor("assets") == 9
+
+
+def test_a_home_of_the_first_version_keeps_its_requests_and_ranks_them(url: str) -> None:
+    import sqlalchemy as sa
+    from alembic import command
+    from alembic.config import Config
+
+    path = Path(url.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    engine = sa.create_engine(url)
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.__file__).parent / "migrations"))
+    with engine.connect() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.exec_driver_sql(
+            "insert into requests (id, source, key, document, content_sha256, priority, received_at, wanted, wanted_at)"
+            " values ('old', 'file', 'k', '{}', '0', 3, '2026-01-01 00:00:00', 1, '2026-01-01 00:00:00')"
+        )
+        connection.commit()
+    found = Database(url).get("old")
+    assert found is not None
+    assert found.rank == datetime(2026, 1, 1, tzinfo=UTC).timestamp() + 1800
+    assert found.resume_at is None
 
 
 def test_a_video_is_closed_once_and_can_be_asked_for_again(url: str) -> None:
@@ -92,7 +164,7 @@ def test_processes_that_meet_a_new_home_together_all_find_it_ready(url: str) -> 
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert len(Database(url).wanted()) == 4
+    assert len(Database(url).backlog(NOW, 9)) == 4
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
@@ -101,7 +173,7 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
     from cm_assets.storage.tables import metadata
 
     database = Database(url)
-    database.wanted()
+    database.get("a")
     there = sa.inspect(sa.create_engine(url))
     for table in metadata.sorted_tables:
         assert {column["name"] for column in there.get_columns(table.name)} == set(table.columns.keys())

@@ -1,0 +1,124 @@
+"""`cm status`, `list`, `watch`, `cancel`, `retry`, `reprioritise`, `reindex`: what can be done to videos there are."""
+
+import json
+import time
+from typing import Annotated
+
+import typer
+
+from cm_assets.cli_shared import (
+    CANCEL_LIMIT,
+    JsonOption,
+    VideoArgument,
+    known,
+    print_json,
+    refuse,
+    say,
+    settings,
+    watched,
+)
+
+app = typer.Typer()
+
+
+@app.command()
+def status(video: VideoArgument, as_json: JsonOption = False) -> None:
+    """Say where a video stands."""
+    from cm_assets.cli_list import show_status
+
+    found = known(video, lambda client: client.status(video), as_json)
+    if as_json:
+        print_json(json.loads(found.model_dump_json()))
+    else:
+        show_status(found)
+
+
+@app.command(name="list")
+def list_videos(
+    state: Annotated[
+        list[str] | None, typer.Option("--state", metavar="STATE", help="Only videos in this state; may be repeated.")
+    ] = None,
+    failed: Annotated[bool, typer.Option("--failed", help="Only videos that failed for good.")] = False,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
+    before: Annotated[
+        str | None, typer.Option("--before", metavar="ID", help="Go on after this video of an earlier list.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List videos, the newest first."""
+    from cm_assets.cli_list import show_list
+    from cm_assets.models.status import STATES
+
+    wanted = [*(state or ()), *(["failed"] if failed else [])]
+    unknown = [one for one in wanted if one not in STATES]
+    if unknown:
+        refuse(f"--state: {unknown[0]} is unknown; known: {', '.join(STATES)}", as_json)
+    states = [one for one in STATES if one in wanted]
+    found = known(before or "", lambda client: client.videos(states=states, limit=limit, before=before), as_json)
+    if as_json:
+        print_json({"videos": [json.loads(one.model_dump_json()) for one in found]})
+    elif found:
+        show_list(found)
+    else:
+        typer.echo("no videos" + (f" are {' or '.join(wanted)}" if wanted else " yet: cm make or cm submit"), err=True)
+
+
+@app.command()
+def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
+    """Follow a video, whoever works on it, until nothing more happens by itself."""
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    known(video, lambda _client: client.status(video), as_json)
+    watched(client, video, as_json=as_json)
+
+
+@app.command()
+def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
+    """Stop the work on a video. What is made stays, and `cm retry` goes on from there."""
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    stopped = known(video, lambda _client: client.cancel(video), as_json)
+    deadline = time.monotonic() + CANCEL_LIMIT
+    while time.monotonic() < deadline and client.works_on(video):
+        time.sleep(0.1)
+    say(client, video, "cancelled" if stopped else "was not in the making", as_json)
+
+
+@app.command()
+def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
+    """Go on with a video that failed or was cancelled, from the stage that was unfinished."""
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    again = known(video, lambda _client: client.retry(video), as_json)
+    say(client, video, "is asked for again" if again else "has nothing to retry", as_json)
+
+
+@app.command()
+def reprioritise(
+    video: VideoArgument,
+    priority: Annotated[int, typer.Argument(metavar="N", min=1, max=10, help="1 (urgent) to 10.")],
+    as_json: JsonOption = False,
+) -> None:
+    """Move a video that waits to another place in the backlog."""
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    moved = known(video, lambda _client: client.reprioritise(video, priority), as_json)
+    say(client, video, f"has priority {priority}" if moved else "does not wait any more", as_json)
+
+
+@app.command()
+def reindex() -> None:
+    """Find out anew, from Dagster's records and the artifacts, what status and lists read."""
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from cm_assets.client import Client
+
+    client = Client(settings())
+    with Progress(SpinnerColumn(), TextColumn("{task.completed} videos"), transient=True) as progress:
+        task = progress.add_task("videos", total=None)
+        count = client.reindex(lambda done: progress.update(task, completed=done))
+    typer.echo(f"{count} videos", err=True)

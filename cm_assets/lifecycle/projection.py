@@ -1,0 +1,127 @@
+"""Keeps what status and lists need of Dagster's records in the database, where it is read in milliseconds.
+
+It can be thrown away: `rebuild` finds the same facts again.
+"""
+
+from collections.abc import Callable, Iterator
+
+import dagster as dg
+
+from cm_assets.lifecycle.status import Facts, facts_of
+from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, WorkLog
+from cm_assets.models.render import Render
+from cm_assets.partitions import VideoId, is_video_id
+from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database, StoredRequest
+
+CURSOR = "assets"
+
+OVERLAP = 200
+"""Storage ids that are read again: Postgres gives an id before it commits, so a smaller one can appear later."""
+
+PAGE = 500
+
+MOST_OPEN = 5000
+"""Open requests among which those that were in flight are looked for at the start."""
+
+
+class Projection:
+    """Reads new events and notes what they mean for their videos.
+
+    Args:
+        database: where it is noted.
+        worklog: Dagster's records.
+        store: the artifacts that the records name.
+    """
+
+    def __init__(self, database: Database, worklog: WorkLog, store: ArtifactStore) -> None:
+        self._database = database
+        self._worklog = worklog
+        self._store = store
+        # What an earlier engine left as in flight is looked at again, whatever became of it.
+        wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
+        self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
+
+    def advance(self, active: dict[VideoId, dg.DagsterRun]) -> None:
+        """Note what is new: events of assets, and runs that began or ended.
+
+        Args:
+            active: the runs in flight, by video.
+        """
+        now = {video: f"{run.run_id} {run.status.value}" for video, run in active.items()}
+        touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
+        self._active = now
+        newest = self._worklog.newest_event()
+        if newest > self._database.cursor(CURSOR):
+            touched |= self._since(max(0, self._database.cursor(CURSOR) - OVERLAP))
+        for video in sorted(touched):
+            self.note(video)
+        if newest > self._database.cursor(CURSOR):
+            self._database.move_cursor(CURSOR, newest)
+
+    def note(self, video: VideoId) -> Facts:
+        """Gather the facts of a video and store them."""
+        facts = gather(self._worklog, self._store, video)
+        self._database.note(video, facts.model_dump())
+        return facts
+
+    def rebuild(self, told: Callable[[int], None]) -> int:
+        """Gather the facts of every video anew; how many there are.
+
+        Args:
+            told: how many are done, now and then.
+        """
+        newest = self._worklog.newest_event()
+        count = 0
+        for count, video in enumerate(self._all_videos(), 1):
+            self.note(video)
+            told(count)
+        self._database.move_cursor(CURSOR, newest)
+        return count
+
+    def _since(self, storage_id: int) -> set[VideoId]:
+        """The videos that events after this one are about."""
+        videos: set[VideoId] = set()
+        for stage in STAGES:
+            after: int | None = storage_id
+            while after is not None:
+                found = self._worklog.instance.fetch_materializations(
+                    dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split("/")), after_storage_id=after),
+                    limit=PAGE,
+                    ascending=True,
+                )
+                videos |= {record.partition_key for record in found.records if record.partition_key}
+                after = found.records[-1].storage_id if found.has_more else None
+        return {video for video in videos if is_video_id(video)}
+
+    def _all_videos(self) -> Iterator[VideoId]:
+        before: StoredRequest | None = None
+        while page := self._database.newest(limit=PAGE, before=before):
+            yield from (stored.id for stored in page)
+            before = page[-1]
+
+
+def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
+    """What Dagster and the artifact store say of a video now."""
+    made = worklog.all_made(video)
+    records = worklog.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=100)
+    newest = records[0].dagster_run if records else None
+    links: dict[str, str] = {}
+    seconds = size = None
+    if "render" in made:
+        render = Render.model_validate_json(store.read(str(made["render"].metadata["model"])))
+        links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
+        seconds, size = render.seconds, render.video.size
+    for stage, one in made.items():
+        if stage.startswith("published_post/"):
+            links[stage.removeprefix("published_post/")] = str(one.metadata["post"])
+    return Facts(
+        made={stage: one.storage_id for stage, one in made.items()},
+        active=any(not record.dagster_run.is_finished for record in records),
+        runs=len(records),
+        run_id=newest.run_id if newest else None,
+        title=str(made["script"].metadata.get("title", "")) if "script" in made else "",
+        links=links,
+        seconds=seconds,
+        size=size,
+    )

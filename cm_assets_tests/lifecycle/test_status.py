@@ -1,0 +1,103 @@
+"""Every state that a video can be in, and what it then says that it waits for."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from cm_assets.lifecycle.documents import parse
+from cm_assets.lifecycle.status import Facts, facts_of, status
+from cm_assets.models.status import Status
+from cm_assets.policies import PRODUCE
+from cm_assets.storage.database import StoredRequest
+
+NOW = datetime(2026, 11, 24, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+MADE = {stage: number for number, stage in enumerate(PRODUCE, 1)}
+POSTED = MADE | {"published_post/outbox": 9}
+
+
+def stored(outcome: str = "", reason: str = "", resume_at: datetime | None = None, **request: Any) -> StoredRequest:
+    document = parse({"topic": "why the sea is salty"} | request).canonical()
+    return StoredRequest(
+        id="v",
+        source="file",
+        key="k",
+        document=document,
+        content_sha256="0" * 64,
+        priority=10,
+        received_at=NOW,
+        wanted=not outcome,
+        wanted_at=NOW,
+        outcome=outcome,
+        reason=reason,
+        lost_runs=0,
+        resume_at=resume_at,
+        waiting_for="its time" if resume_at else "",
+    )
+
+
+def of(
+    request: StoredRequest, facts: Facts | None = None, shares: dict[str, float] | None = None, **more: Any
+) -> Status:
+    return status(request, facts or Facts(), shares or {}, NOW, **{"engine": True} | more)
+
+
+def test_a_new_video_is_queued_and_says_behind_whom() -> None:
+    assert (of(stored()).state, of(stored()).waiting_for) == ("queued", "a free place")
+    assert of(stored(), before=3).waiting_for == "a free place, after 3 others"
+    assert of(stored(), engine=False).waiting_for == "an engine: start one with cm up"
+    assert of(stored()).title == "why the sea is salty"
+
+
+def test_a_video_in_the_making_says_which_stage_and_how_far() -> None:
+    made = {stage: MADE[stage] for stage in ("brief", "script", "audio", "background_clips")}
+    found = of(stored(), Facts(made=made, active=True, runs=1), {"render": 0.4, "audio": 0.1})
+    assert found.state == "producing"
+    assert found.stage is not None
+    assert (found.stage.stage, found.stage.share) == ("render", 0.4)
+    assert [stage.state for stage in found.stages] == ["done"] * 4 + ["running", "waiting"]
+
+
+def test_a_run_that_was_in_flight_when_the_engine_died_is_not_said_to_run() -> None:
+    found = of(stored(), Facts(made={"brief": 1}, active=True), {"script": 0.5}, engine=False)
+    assert found.state == "queued"
+    assert found.stage is None
+    assert found.stages[1].share == 0.0
+
+
+def test_a_rendered_video_is_publishing_then_published() -> None:
+    assert of(stored(), Facts(made=MADE, active=True)).state == "publishing"
+    assert of(stored(), Facts(made=MADE)).state == "publishing"
+    assert of(stored("done"), Facts(made=POSTED)).state == "published"
+    assert of(stored(), Facts(made=POSTED)).state == "published"
+
+
+def test_a_published_video_that_is_rendered_again_by_hand_stays_published() -> None:
+    assert of(stored("done"), Facts(made=POSTED | {"render": 20})).state == "published"
+
+
+def test_times_are_waited_for() -> None:
+    waits = of(stored(not_before=LATER.isoformat()))
+    assert (waits.state, waits.waiting_for) == ("queued", "its time, 2026-11-24T01:00:00Z")
+    waits = of(stored(publish_at=LATER.isoformat()), Facts(made=MADE))
+    assert (waits.state, waits.waiting_for) == ("scheduled", "its time, 2026-11-24T01:00:00Z")
+    waits = of(stored(resume_at=LATER), Facts(made=MADE))
+    assert (waits.state, waits.waiting_for) == ("scheduled", "its time, 2026-11-24T01:00:00Z")
+
+
+def test_an_end_has_its_reason() -> None:
+    failed = of(stored("failed", "render: the disk is full"), Facts(made={"brief": 1}, runs=2))
+    assert (failed.state, failed.reason, failed.attempts, failed.ended) == (
+        "failed",
+        "render: the disk is full",
+        2,
+        True,
+    )
+    assert of(stored("cancelled", "on request")).state == "cancelled"
+    assert of(replace(stored("done"), reason="old")).reason == ""
+
+
+def test_facts_read_back_as_they_were() -> None:
+    facts = Facts(made=POSTED, runs=2, links={"video": "/v.mp4"}, seconds=3.5, size=7, title="Salt")
+    assert facts_of(facts.model_dump()) == facts
+    assert facts_of(None) == Facts()
