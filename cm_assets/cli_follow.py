@@ -42,14 +42,10 @@ def follow(client: Client, video: VideoId, stop: threading.Event, *, repeated: b
 def watch(client: Client, video: VideoId, stop: threading.Event) -> Status:
     """Show how a video comes along, whoever works on it, until nothing more happens by itself or `stop` is set."""
     console = Console(stderr=True)
-    waited = ""
     with _Lines(console) as lines:
         while True:
             status = client.status(video)
             lines.update(status)
-            if status.waiting_for and status.waiting_for != waited:
-                console.print(f"{status.state}, waits for {escape(status.waiting_for)}", highlight=False)
-            waited = status.waiting_for
             if stop.is_set() or status.ended:
                 return status
             stop.wait(POLL)
@@ -100,6 +96,7 @@ class _Lines:
         )
         self._tasks: dict[str, TaskID] = {}
         self._said: dict[str, str] = {}
+        self._waited = ""
 
     def __enter__(self) -> "_Lines":
         if self._console.is_terminal:
@@ -111,6 +108,11 @@ class _Lines:
             self._progress.stop()
 
     def update(self, status: Status) -> None:
+        # Waits that pass in a moment are not worth a line: a free place is found, an engine comes up.
+        waits = status.waiting_for if ": " in status.waiting_for or "," in status.waiting_for else ""
+        if waits and waits != self._waited:
+            self._console.print(f"{status.state}, waits for {escape(waits)}", highlight=False)
+        self._waited = waits
         if self._console.is_terminal:
             self._draw(status)
         else:

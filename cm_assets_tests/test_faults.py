@@ -16,7 +16,7 @@ import pytest
 from cm_assets.media.ffmpeg import find
 from cm_assets.orchestration.workers import WORKER_TAG, Worker
 from cm_assets_tests.conftest import SHORT, Home, Up, until
-from cm_assets_tests.emulators.openai_server import OpenAIServer
+from cm_assets_tests.emulators.openai_server import Fault, OpenAIServer
 from cm_assets_tests.test_make import LONG, ONCE, materializations, slots_taken, unfinished
 
 pytestmark = pytest.mark.live
@@ -213,3 +213,22 @@ def test_a_topic_is_written_by_a_model_and_made(home: Home) -> None:
         assert len(server.requests) == 1
     everything = b"".join(path.read_bytes() for path in home.path.rglob("*") if path.is_file())
     assert b"sk-of-nobody" not in everything
+
+
+def test_a_long_wait_holds_no_run_and_no_place(home: Home) -> None:
+    home.variables["CM_MAX_CONCURRENT_RUNS"] = "1"
+    tomorrow = Fault(429, "You reached the limit of the day", "rate_limit_exceeded", {"Retry-After": "3600"})
+    with OpenAIServer([tomorrow]) as server:
+        home.variables |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-of-nobody", "CM_OPENAI_MODEL": "m"}
+        process = home.start("up", "--port", "0")
+        waits = home.run("submit", "why the sea is salty").stdout.strip()
+        assert until(lambda: "script: " in home.run("status", waits, "--json").stdout, 90, 0.5), home.log()
+        status = json.loads(home.run("status", waits, "--json").stdout)
+        assert status["state"] == "queued"
+        assert unfinished(home) == 0
+        assert slots_taken(home) == 0
+        assert home.made(home.request())["state"] == "published"
+        assert json.loads(home.run("status", waits, "--json").stdout)["state"] == "queued"
+        assert len(server.requests) == 1
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0

@@ -4,6 +4,7 @@ Asset bodies do their work inside `Stages.run`; nothing else in this package cat
 """
 
 import errno
+import random
 import shutil
 import signal
 import tempfile
@@ -12,20 +13,30 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, NoReturn
 
 import dagster as dg
 
 from cm_assets.checks.finding import Finding, specs
-from cm_assets.models.base import AskedToWait, Model, PermanentFailure, TransientFailure
+from cm_assets.lifecycle.worklog import RESUME_AT
+from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
-from cm_assets.policies import STAGES
+from cm_assets.policies import STAGES, StagePolicy
 from cm_assets.storage.database import Database
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
 PROGRESS_INTERVAL = 0.5
 """Seconds between two writes of a step's progress."""
+
+LONGEST_WAIT = 60.0
+"""Seconds that a run may wait for a service. Whoever asks for more is asked again by another run."""
+
+MOST_WAITS = 20
+"""Waits of one step of one run; a service that asks for more is asked again by another run."""
+
+NO_LIMIT = 1_000_000
+"""Retries that Dagster may count: how many there are is decided here."""
 
 
 class TimeLimitReached(BaseException):
@@ -73,8 +84,8 @@ class Stages:
         """Run the body as the stage that is named by the asset's key.
 
         Raises:
-            dagster.Failure: the work failed; retried or not by its class.
-            dagster.RetryRequested: a service said when to come back.
+            dagster.Failure: the work failed for good, or must wait for longer than a run may.
+            dagster.RetryRequested: it is tried again, or a service said when to come back.
         """
         name = context.asset_key.to_user_string()
         video = context.partition_key
@@ -89,19 +100,60 @@ class Stages:
                 yield Stage(video, name, folder, self._database)
             self._database.report_progress(video, name, 1.0)
         except TimeLimitReached:
-            raise dg.Failure(f"{name} took longer than its {policy.time_limit / 60:g} minutes") from None
+            _again(context, policy, TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes"))
+        except (dg.Failure, dg.RetryRequested):
+            raise
         except PermanentFailure as failure:
             raise dg.Failure(str(failure), allow_retries=False) from failure
-        except TransientFailure as failure:
-            raise dg.Failure(str(failure)) from failure
         except AskedToWait as wait:
-            raise dg.RetryRequested(max_retries=policy.retries, seconds_to_wait=wait.seconds) from wait
-        except OSError as error:
-            if error.errno in {errno.ENOSPC, errno.EDQUOT}:
-                raise dg.Failure("the disk is full: free some space, then make the video again") from error
-            raise
+            _wait(context, wait)
+        except Exception as error:  # noqa: BLE001 - what is not known to be permanent is tried again
+            _again(context, policy, _in_words(error))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _in_words(error: Exception) -> Exception:
+    if isinstance(error, OSError) and error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return TransientFailure("the disk is full: free some space, then make the video again")
+    return error
+
+
+def _again(context: dg.AssetExecutionContext, policy: StagePolicy, error: Exception) -> NoReturn:
+    """Have the step tried again, later each time, as often as its policy says.
+
+    Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
+    """
+    said = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+    tried = sum(1 for cause in _earlier(context) if cause != AskedToWait.__name__)
+    if tried >= policy.retries:
+        raise dg.Failure(said, allow_retries=False) from error
+    delay = policy.first_delay * 2**tried * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
+    raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay) from error
+
+
+def _wait(context: dg.AssetExecutionContext, wait: AskedToWait) -> NoReturn:
+    """Come back when the service said. A long wait ends the run, so that it holds no place that others could use."""
+    waits = sum(1 for cause in _earlier(context) if cause == AskedToWait.__name__)
+    if wait.seconds > LONGEST_WAIT or waits >= MOST_WAITS:
+        until = time.time() + max(wait.seconds, LONGEST_WAIT)
+        raise dg.Failure(str(wait), metadata={RESUME_AT: until}, allow_retries=False) from wait
+    raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=wait.seconds) from wait
+
+
+def _earlier(context: dg.AssetExecutionContext) -> list[str]:
+    """What ended the earlier attempts of this step of this run: the names of the errors."""
+    if context.op_execution_context.retry_number == 0:
+        return []
+    step = context.asset_key.to_python_identifier()
+    found = []
+    for entry in context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY):
+        event = entry.dagster_event
+        if event is not None and event.step_key == step:
+            error = event.step_retry_data.error
+            cause = error.cause if error is not None and error.cause is not None else error
+            found.append((cause.cls_name if cause is not None else None) or "")
+    return found
 
 
 @contextmanager

@@ -15,6 +15,9 @@ PARTITION_TAG = "dagster/partition"
 STOPPED_TAG = "cm/stopped"
 """On runs that ended because their engine did: their videos go on when the next engine starts."""
 
+RESUME_AT = "cm/resume_at"
+"""Metadata of a failure that is no failure: when the work may go on, in seconds since 1970."""
+
 ACTIVE = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -24,6 +27,21 @@ ACTIVE = (
 )
 
 STAGES = (*PRODUCE, *(f"published_post/{platform}" for platform in PLATFORMS))
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended badly.
+
+    Attributes:
+        stage: where.
+        reason: why, for a person.
+        resume_at: when to go on, if it only has to wait.
+    """
+
+    stage: str
+    reason: str
+    resume_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +130,21 @@ class WorkLog:
         canceling = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
         return run.status == dg.DagsterRunStatus.FAILURE and bool(canceling)
 
-    def failure(self, run: dg.DagsterRun) -> tuple[str, str] | None:
-        """The stage and the reason for which a run failed; None if no stage of it failed by itself."""
+    def failure(self, run: dg.DagsterRun) -> Ended | None:
+        """How a run failed; None if no stage of it failed by itself."""
         for entry in reversed(self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
             event = entry.dagster_event
             if event is None:
                 continue
             data = event.step_failure_data
-            said = data.user_failure_data.description if data.user_failure_data else None
+            said, resume_at = None, None
+            if data.user_failure_data is not None:
+                said = data.user_failure_data.description
+                until = data.user_failure_data.metadata.get(RESUME_AT)
+                resume_at = datetime.fromtimestamp(float(str(until.value)), UTC) if until is not None else None
             if said is None and data.error is not None:
                 inner = data.error.cause or data.error
                 said = inner.message.strip()
             stage = (event.step_key or "").replace("published_post__", "published_post/")
-            return stage, said or event.message or "no reason was given"
+            return Ended(stage, said or event.message or "no reason was given", resume_at)
         return None

@@ -101,7 +101,7 @@ class Intake:
         return False
 
     def _ended_badly(self, stored: StoredRequest) -> bool:
-        """Judge the newest run since the video was last asked for; whether the video is closed by it."""
+        """Judge the newest run since the video was last asked for; whether nothing more is to be done for it now."""
         record = self._worklog.newest_run(stored.id)
         if record is None or record.create_timestamp < stored.wanted_at:
             return False
@@ -113,9 +113,13 @@ class Intake:
         if self._worklog.overran(run):
             return self._database.close(stored.id, "failed", f"its run took longer than {RUN_MAXIMUM / 60:g} minutes")
         failure = self._worklog.failure(run)
+        if failure is not None and failure.resume_at is not None:
+            if failure.resume_at <= datetime.now(UTC):
+                return False
+            self._database.postpone(stored.id, failure.resume_at, f"{failure.stage}: {failure.reason}")
+            return True
         if failure is not None:
-            stage, reason = failure
-            return self._database.close(stored.id, "failed", f"{stage}: {reason}")
+            return self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
         # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
         kill_trees(self._worklog.worker_pids(run), self._home)
         self._database.count_lost_run(stored.id)

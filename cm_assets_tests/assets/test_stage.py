@@ -12,12 +12,14 @@ import pytest
 
 from cm_assets import policies
 from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
+from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.media.ffmpeg import find
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.script import Scene, Script
 from cm_assets.partitions import PARTITIONS
 from cm_assets.storage.database import Database
 
+UP_FOR_RETRY = dg.DagsterEventType.STEP_UP_FOR_RETRY
 MADE = Script(title="A title", scenes=(Scene(text="Hello."),), writer="test")
 
 
@@ -131,6 +133,74 @@ def test_asked_to_wait_comes_back(shop: Shop) -> None:
     result, _ = shop.run(body)
     assert result.success
     assert attempts[1] - attempts[0] >= 0.3
+
+
+def test_waits_and_failures_have_budgets_of_their_own(shop: Shop) -> None:
+    story = [AskedToWait("slow down", 0.01), TransientFailure("one"), AskedToWait("slow down", 0.01)]
+    told = iter([*story, TransientFailure("two")])
+
+    def body(_stage: Stage) -> None:
+        for what in told:
+            raise what
+
+    result, calls = shop.run(body)
+    assert policies.STAGES["script"].retries == 2
+    assert result.success
+    assert calls == 5
+
+
+def test_failures_between_waits_are_counted(shop: Shop) -> None:
+    told = iter([TransientFailure("one"), AskedToWait("slow down", 0.01), TransientFailure("two"), OSError("three")])
+
+    def body(_stage: Stage) -> None:
+        raise next(told)
+
+    result, calls = shop.run(body)
+    assert not result.success
+    assert calls == 4
+    assert said(result) == "OSError: three"
+
+
+def test_a_long_wait_ends_the_run_and_says_until_when(shop: Shop) -> None:
+    def body(_stage: Stage) -> None:
+        raise AskedToWait("the daily cap is reached", 3600)
+
+    before = time.time()
+    result, calls = shop.run(body)
+    assert calls == 1
+    assert not result.success
+    assert said(result) == "the daily cap is reached"
+    ended = WorkLog(shop.instance).failure(result.dagster_run)
+    assert ended is not None
+    assert ended.stage == "script"
+    assert ended.resume_at is not None
+    assert 3500 < ended.resume_at.timestamp() - before < 3700
+
+
+def test_what_is_not_known_to_be_permanent_is_tried_again(shop: Shop) -> None:
+    def body(_stage: Stage) -> None:
+        raise ValueError("odd")
+
+    result, calls = shop.run(body)
+    assert calls == 3
+    assert said(result) == "ValueError: odd"
+
+
+def test_delays_grow_and_differ(shop: Shop) -> None:
+    moments: list[float] = []
+
+    def body(_stage: Stage) -> None:
+        moments.append(time.monotonic())
+        raise TransientFailure("not yet")
+
+    shop.run(body)
+    events = shop.instance.all_logs(shop.instance.get_runs(limit=1)[0].run_id, of_type=UP_FOR_RETRY)
+    delays = [entry.dagster_event.step_retry_data.seconds_to_wait for entry in events if entry.dagster_event]
+    assert len(delays) == 2
+    assert all(delay is not None for delay in delays)
+    first, second = (delay or 0 for delay in delays)
+    assert 0.005 <= first <= 0.015
+    assert 0.01 <= second <= 0.03
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
