@@ -104,7 +104,7 @@ def run(client: Client, instance: dg.DagsterInstance, launcher: Launcher, seed: 
     video = client.submit(REQUEST | {"seed": seed}, source="benchmark").stored.id
     instance.add_dynamic_partitions(PARTITIONS, [video])
     launched = time.time()
-    run_id = launcher.launch("produce_video", PRODUCE, video, {})
+    run_id = launcher.launch("produce_video", PRODUCE, video, {}, {})
     while True:
         record = instance.get_run_record_by_id(run_id)
         if record is not None and record.dagster_run.is_finished:

@@ -78,7 +78,7 @@ def make(
         print_json(json.loads(status.model_dump_json()) | ({"output": str(output.absolute())} if output else {}))
     else:
         show(status, output)
-    raise typer.Exit(0 if status.state in {"published", "scheduled", "queued"} else 1)
+    raise typer.Exit(0 if status.state in {"published", "scheduled", "queued", "awaiting_review"} else 1)
 
 
 @app.command()

@@ -31,7 +31,7 @@ def follow(client: Client, video: VideoId, stop: threading.Event, *, repeated: b
         while True:
             status = client.status(video)
             lines.update(status)
-            if stop.is_set() or status.ended or status.waiting_for.startswith("its time"):
+            if stop.is_set() or status.ended or status.waits_for_long:
                 return status
             if time.monotonic() - looked > ENGINE_CHECK:
                 client.ensure_engine()
@@ -70,6 +70,8 @@ def show(status: Status, output: Path | None) -> None:
         errors.print(f"[red]failed[/red]: {escape(status.reason)}", highlight=False)
     elif status.state == "cancelled":
         errors.print(f"cancelled; cm retry {status.id} goes on from where it was", highlight=False)
+    elif status.state == "rejected":
+        errors.print(f"rejected: {escape(status.feedback)}", highlight=False)
     elif status.waiting_for:
         errors.print(f"{status.state}, waits for {escape(status.waiting_for)}", highlight=False)
     for name in ("video", "cover", "srt", "vtt", *sorted(set(status.links) - {"video", "cover", "srt", "vtt"})):

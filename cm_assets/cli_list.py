@@ -23,6 +23,7 @@ def show_status(status: Status) -> None:
     rows = [("video", status.id), ("title", status.title), ("state", _state(status))]
     rows += [("waits for", status.waiting_for)] if status.waiting_for else []
     rows += [("reason", status.reason)] if status.reason else []
+    rows += [("feedback", status.feedback)] if status.feedback else []
     rows += [("", f"cm retry {status.id} goes on from there")] if status.state in {"failed", "cancelled"} else []
     rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))]
     rows += [("priority", str(status.priority)), ("runs", str(status.attempts))]

@@ -1,7 +1,9 @@
 """`cm status`, `list`, `watch`, `cancel`, `retry`, `reprioritise`, `reindex`: what can be done to videos there are."""
 
+import getpass
 import json
 import time
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -17,6 +19,7 @@ from cm_assets.cli_shared import (
     settings,
     watched,
 )
+from cm_assets.client import Client, NotToBeReviewed
 
 app = typer.Typer()
 
@@ -66,8 +69,6 @@ def list_videos(
 @app.command()
 def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Follow a video, whoever works on it, until nothing more happens by itself."""
-    from cm_assets.client import Client
-
     client = Client(settings())
     known(video, lambda _client: client.status(video), as_json)
     watched(client, video, as_json=as_json)
@@ -76,8 +77,6 @@ def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Stop the work on a video. What is made stays, and `cm retry` goes on from there."""
-    from cm_assets.client import Client
-
     client = Client(settings())
     stopped = known(video, lambda _client: client.cancel(video), as_json)
     deadline = time.monotonic() + CANCEL_LIMIT
@@ -89,11 +88,47 @@ def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
 @app.command()
 def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Go on with a video that failed or was cancelled, from the stage that was unfinished."""
-    from cm_assets.client import Client
-
     client = Client(settings())
     again = known(video, lambda _client: client.retry(video), as_json)
     say(client, video, "is asked for again" if again else "has nothing to retry", as_json)
+
+
+ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", default_factory=getpass.getuser)]
+RenderOption = Annotated[
+    str | None, typer.Option("--render", metavar="SHA256", help="The render that was looked at; refused if it changed.")
+]
+
+
+@app.command()
+def approve(video: VideoArgument, by: ByOption, render: RenderOption = None, as_json: JsonOption = False) -> None:
+    """Let a render be posted."""
+    _decided(video, lambda client: client.approve(video, render_sha256=render, by=by), "is approved", as_json)
+
+
+@app.command()
+def reject(
+    video: VideoArgument,
+    feedback: Annotated[str, typer.Option("--feedback", metavar="TEXT", help="What to do better.")],
+    by: ByOption,
+    render: RenderOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Send a render back; the writer gets the feedback."""
+    if not feedback.strip():
+        refuse("--feedback: say what to do better", as_json)
+    _decided(video, lambda client: client.reject(video, feedback, render_sha256=render, by=by), "is rejected", as_json)
+
+
+def _decided(video: str, decide: Callable[[Client], None], said: str, as_json: bool) -> None:
+    try:
+        known(video, decide, as_json)
+    except NotToBeReviewed as error:
+        refuse(f"video: {error}", as_json)
+    # What it leads to is seen by the engine a moment later.
+    if as_json:
+        print_json({"id": video, "said": said})
+    else:
+        typer.echo(f"{video} {said}", err=True)
 
 
 @app.command()
@@ -103,8 +138,6 @@ def reprioritise(
     as_json: JsonOption = False,
 ) -> None:
     """Move a video that waits to another place in the backlog."""
-    from cm_assets.client import Client
-
     client = Client(settings())
     moved = known(video, lambda _client: client.reprioritise(video, priority), as_json)
     say(client, video, f"has priority {priority}" if moved else "does not wait any more", as_json)
@@ -114,8 +147,6 @@ def reprioritise(
 def reindex() -> None:
     """Find out anew, from Dagster's records and the artifacts, what status and lists read."""
     from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    from cm_assets.client import Client
 
     client = Client(settings())
     with Progress(SpinnerColumn(), TextColumn("{task.completed} videos"), transient=True) as progress:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
-from cm_assets.lifecycle.status import facts_of
+from cm_assets.lifecycle.review import ASSET
+from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.request import VideoRequest
@@ -24,12 +25,19 @@ from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database, StoredRequest
 
+if TYPE_CHECKING:
+    from cm_assets.lifecycle.projection import Projection
+
 ENGINE_STARTS = 3
 """How often an engine that dies is started again before that is an error."""
 
 
 class UnknownVideo(KeyError):
     """No video has this id."""
+
+
+class NotToBeReviewed(Exception):
+    """There is no render that this decision could be about; says why."""
 
 
 class Client:
@@ -86,6 +94,79 @@ class Client:
         stored = self._stored(video)
         return stored.outcome in {"failed", "cancelled"} and self.database.want(video)
 
+    def approve(self, video: VideoId, *, render_sha256: str | None = None, by: str = "") -> None:
+        """Let a render be posted. Approving it again changes nothing.
+
+        Args:
+            video: whose.
+            render_sha256: of the render that was looked at; the newest one's if None.
+            by: who says so.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            NotToBeReviewed: there is no render to approve, it is another one by now, or its checks failed.
+        """
+        facts = self._rendered(video, render_sha256)
+        if facts.failed_checks:
+            raise NotToBeReviewed(f"{video} did not pass {', '.join(facts.failed_checks)}: it cannot be approved")
+        if facts.review.verdict != "approved":
+            self._decide(video, approved=True, metadata={"render_sha256": facts.render_sha256, "by": by})
+
+    def reject(self, video: VideoId, feedback: str, *, render_sha256: str | None = None, by: str = "") -> None:
+        """Have a render made anew, or not at all; the writer gets the feedback.
+
+        Args:
+            video: whose.
+            feedback: what to do better.
+            render_sha256: of the render that was looked at; the newest one's if None.
+            by: who says so.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            NotToBeReviewed: there is no render to reject, or it is another one by now.
+            ValueError: there is no feedback.
+        """
+        if not feedback.strip():
+            raise ValueError("say what to do better")
+        facts = self._rendered(video, render_sha256)
+        metadata = {"render_sha256": facts.render_sha256, "by": by, "feedback": feedback.strip()}
+        self._decide(video, approved=False, metadata=metadata)
+
+    def _rendered(self, video: VideoId, render_sha256: str | None) -> Facts:
+        """The facts of a video whose render waits for a decision."""
+        state = self.status(video).state
+        facts = facts_of(self.database.noted([video]).get(video))
+        if not facts.render_sha256:
+            raise NotToBeReviewed(f"{video} has no render yet: it is {state}")
+        if render_sha256 is not None and render_sha256 != facts.render_sha256:
+            raise NotToBeReviewed(
+                f"the render of {video} is {facts.render_sha256[:8]} by now, not {render_sha256[:8]}: look at it first"
+            )
+        if state not in {"awaiting_review", "scheduled", "publishing"}:
+            raise NotToBeReviewed(f"{video} does not wait for a decision: it is {state}")
+        return facts
+
+    def _decide(self, video: VideoId, *, approved: bool, metadata: Mapping[str, str]) -> None:
+        import dagster as dg
+
+        kind = dg.AssetMaterialization if approved else dg.AssetObservation
+        with self._projection() as projection:
+            event = kind(asset_key=ASSET, partition=video, metadata=dict(metadata))
+            projection.instance.report_runless_asset_event(event)
+            # An engine would see it too, but none may run.
+            projection.note(video)
+        self.database.resume([video])
+
+    @contextmanager
+    def _projection(self) -> "Iterator[Projection]":
+        from cm_assets.lifecycle.projection import Projection
+        from cm_assets.lifecycle.worklog import WorkLog
+        from cm_assets.storage.artifacts import ArtifactStore
+
+        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
+        with homes.open_instance(self.settings) as instance:
+            yield Projection(self.database, WorkLog(instance), store)
+
     def reprioritise(self, video: VideoId, priority: int) -> bool:
         """Give a video that waits another place in the backlog; False if it waits no more.
 
@@ -135,7 +216,7 @@ class Client:
 
     def _page(self, states: Collection[State], limit: int, after: StoredRequest | None) -> Sequence[StoredRequest]:
         """Requests that may be in one of the states."""
-        outcomes = {"published": "done", "failed": "failed", "cancelled": "cancelled"}
+        outcomes = {state: outcome for outcome, state in ENDS.items()}
         if len(states) == 1 and (state := next(iter(states))) in outcomes:
             return self.database.newest(limit=limit, outcome=outcomes[state], before=after)
         open_only = bool(states) and not outcomes.keys() & set(states)
@@ -163,13 +244,8 @@ class Client:
         Args:
             told: how many are done, now and then.
         """
-        from cm_assets.lifecycle.projection import Projection
-        from cm_assets.lifecycle.worklog import WorkLog
-        from cm_assets.storage.artifacts import ArtifactStore
-
-        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
-        with homes.open_instance(self.settings) as instance:
-            return Projection(self.database, WorkLog(instance), store).rebuild(told)
+        with self._projection() as projection:
+            return projection.rebuild(told)
 
     @contextmanager
     def engine(self) -> Iterator[None]:

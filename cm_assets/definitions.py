@@ -10,6 +10,7 @@ from cm_assets.assets.background_clips import background_clips
 from cm_assets.assets.brief import brief
 from cm_assets.assets.published_post import outbox
 from cm_assets.assets.render import render
+from cm_assets.assets.review import review
 from cm_assets.assets.script import script
 from cm_assets.assets.stage import Stages
 from cm_assets.lifecycle.catalogue import catalogue
@@ -50,7 +51,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "channel": Channel(folder=str(settings.channel)),
     }
     return dg.Definitions(
-        assets=[brief, script, audio, background_clips, render, outbox],
+        assets=[brief, script, audio, background_clips, render, review, outbox],
         jobs=[produce_video, publish_video],
         resources={**resources, **(overrides or {})},
         executor=forked_executor,

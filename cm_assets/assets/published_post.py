@@ -3,6 +3,7 @@
 import dagster as dg
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
+from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
@@ -16,6 +17,7 @@ from cm_assets.storage.artifacts import ArtifactStore
 
 @dg.asset(
     **policy_of("published_post/outbox"),
+    deps=[ASSET],
     group_name="posts",
     kinds={"html"},
     code_version="1",
@@ -33,7 +35,7 @@ def outbox(
 ) -> Results:
     """The post of this video in the outbox."""
     with stages.run(context) as stage:
-        _refuse_unfit(context, stage.video, render)
+        _refuse_unfit(context, brief, render)
         if "outbox" not in brief.request.platforms:
             raise PermanentFailure(f"the request of {stage.video} does not name the platform outbox")
         draft = _draft(brief, script, background_clips, render, "outbox")
@@ -51,15 +53,20 @@ def outbox(
         )
 
 
-def _refuse_unfit(context: dg.AssetExecutionContext, video: str, render: Render) -> None:
-    """Nothing leaves the house whose blocking checks, of this very render, did not pass."""
-    log = WorkLog(context.instance)
+def _refuse_unfit(context: dg.AssetExecutionContext, brief: Brief, render: Render) -> None:
+    """Nothing leaves the house whose blocking checks, of this very render, did not pass, or that nobody approved."""
+    log, video = WorkLog(context.instance), brief.video_id
     made = log.made(video, "render")
     if made is None or made.metadata.get("sha256") != render.video.sha256:
         raise PermanentFailure(f"the render of {video} has just changed: publish it again")
     failed = log.failed_blocking_checks("render", video, made)
     if failed:
         raise PermanentFailure(f"the render of {video} did not pass {', '.join(failed)}: render it again")
+    review = log.review(video, made)
+    if review.verdict == "rejected":
+        raise PermanentFailure(f"the render of {video} was rejected: {review.feedback}")
+    if brief.request.needs_review and review.verdict != "approved":
+        raise PermanentFailure(f"the render of {video} has not been approved: look at it, then cm approve {video}")
 
 
 def _draft(brief: Brief, script: Script, clips: BackgroundClips, render: Render, platform: str) -> PostDraft:

@@ -7,6 +7,19 @@ from cm_assets.checks.script import check_script
 from cm_assets.models.brief import Brief
 from cm_assets.models.script import Script
 from cm_assets.resources import Writers
+from cm_assets.storage.artifacts import ArtifactStore
+
+
+class ScriptConfig(dg.Config):
+    """Run config of `script`: a rejection to answer, or nothing.
+
+    Attributes:
+        feedback: what a person wants otherwise.
+        revises: address of the script that was rejected.
+    """
+
+    feedback: str = ""
+    revises: str = ""
 
 
 @dg.asset(
@@ -17,12 +30,22 @@ from cm_assets.resources import Writers
     description="The script: the request's own scenes, an extract of its source text, or a model's about its topic.",
 )
 def script(
-    context: dg.AssetExecutionContext, brief: Brief, stages: dg.ResourceParam[Stages], writers: Writers
+    context: dg.AssetExecutionContext,
+    config: ScriptConfig,
+    brief: Brief,
+    stages: dg.ResourceParam[Stages],
+    store: dg.ResourceParam[ArtifactStore],
+    writers: Writers,
 ) -> Results:
     """The script of this video."""
     with stages.run(context):
         request = brief.request
-        made = writers.writer_for(request).write(request)
+        writer = writers.writer_for(request)
+        if config.revises:
+            old = Script.model_validate_json(store.read(config.revises))
+            made = writer.revise(request, old, config.feedback)
+        else:
+            made = writer.write(request)
         yield from results(
             made,
             {
@@ -31,6 +54,7 @@ def script(
                 "scenes": len(made.scenes),
                 "words": sum(len(scene.text.split()) for scene in made.scenes),
                 "writer": made.writer,
+                **({"answers": config.feedback} if config.feedback else {}),
                 **({"language model": made.model} if made.model else {}),
             },
             check_script(made, request),

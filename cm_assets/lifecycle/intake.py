@@ -49,8 +49,6 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     ]
     if request.publish_at is not None and request.publish_at <= now:
         problems.append(Problem("publish_at", f"{request.publish_at.isoformat()} is past"))
-    if request.review == "required":
-        problems.append(Problem("review", "approval by a person is not available yet; leave it out or say auto"))
     if request.language.split("-")[0] != "en":
         problems.append(Problem("language", f"{request.language!r} has no voice here; known: en"))
     return problems

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 
+from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, WorkLog
 from cm_assets.models.render import Render
@@ -42,6 +43,11 @@ class Projection:
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
         self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
 
+    @property
+    def instance(self) -> dg.DagsterInstance:
+        """Whose records are read."""
+        return self._worklog.instance
+
     def advance(self, active: dict[VideoId, dg.DagsterRun]) -> None:
         """Note what is new: events of assets, and runs that began or ended.
 
@@ -53,7 +59,9 @@ class Projection:
         self._active = now
         newest = self._worklog.newest_event()
         if newest > self._database.cursor(CURSOR):
-            touched |= self._since(max(0, self._database.cursor(CURSOR) - OVERLAP))
+            changed = self._since(max(0, self._database.cursor(CURSOR) - OVERLAP))
+            touched |= changed
+            self._database.resume(changed)  # whatever they waited for, it may have come
         for video in sorted(touched):
             self.note(video)
         if newest > self._database.cursor(CURSOR):
@@ -82,11 +90,13 @@ class Projection:
     def _since(self, storage_id: int) -> set[VideoId]:
         """The videos that events after this one are about."""
         videos: set[VideoId] = set()
-        for stage in STAGES:
+        instance = self._worklog.instance
+        streams = [(instance.fetch_materializations, stage) for stage in (*STAGES, ASSET)]
+        for fetch, key in [*streams, (instance.fetch_observations, ASSET)]:
             after: int | None = storage_id
             while after is not None:
-                found = self._worklog.instance.fetch_materializations(
-                    dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split("/")), after_storage_id=after),
+                found = fetch(
+                    dg.AssetRecordsFilter(asset_key=dg.AssetKey(key.split("/")), after_storage_id=after),
                     limit=PAGE,
                     ascending=True,
                 )
@@ -107,11 +117,13 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     records = worklog.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=100)
     newest = records[0].dagster_run if records else None
     links: dict[str, str] = {}
-    seconds = size = None
+    seconds, size, sha256 = None, None, ""
+    failed: tuple[str, ...] = ()
     if "render" in made:
         render = Render.model_validate_json(store.read(str(made["render"].metadata["model"])))
         links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
-        seconds, size = render.seconds, render.video.size
+        failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
+        seconds, size, sha256 = render.seconds, render.video.size, render.video.sha256
     for stage, one in made.items():
         if stage.startswith("published_post/"):
             links[stage.removeprefix("published_post/")] = str(one.metadata["post"])
@@ -124,4 +136,7 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
         links=links,
         seconds=seconds,
         size=size,
+        render_sha256=sha256,
+        failed_checks=failed,
+        review=worklog.review(video, made.get("render")),
     )

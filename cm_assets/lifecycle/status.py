@@ -5,12 +5,21 @@ from datetime import datetime
 from typing import Any
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import missing, unposted
+from cm_assets.lifecycle.plan import missing, script_after, unposted
 from cm_assets.models.base import Model
 from cm_assets.models.request import VideoRequest
+from cm_assets.models.review import Review
 from cm_assets.models.status import StageStatus, State, Status
 from cm_assets.policies import PRODUCE
 from cm_assets.storage.database import StoredRequest
+
+ENDS: Mapping[str, State] = {
+    "done": "published",
+    "failed": "failed",
+    "cancelled": "cancelled",
+    "rejected": "rejected",
+}
+"""The state that an outcome stands for."""
 
 
 class Facts(Model):
@@ -25,6 +34,9 @@ class Facts(Model):
         links: where things lie: `video`, `cover`, `srt`, `vtt`, and the posts by platform.
         seconds: length of the video.
         size: bytes of the video.
+        render_sha256: of the video.
+        failed_checks: blocking checks that the video did not pass.
+        review: what people decided about the video.
     """
 
     made: Mapping[str, int] = {}
@@ -35,6 +47,9 @@ class Facts(Model):
     links: Mapping[str, str] = {}
     seconds: float | None = None
     size: int | None = None
+    render_sha256: str = ""
+    failed_checks: tuple[str, ...] = ()
+    review: Review = Review()
 
 
 def status(
@@ -51,9 +66,10 @@ def status(
         engine: whether anybody works in this home at all.
     """
     request = parse(stored.document)
-    to_make, to_post = missing(facts.made), unposted(request, facts.made)
+    to_make = missing(facts.made, script_after(request, facts.review))
+    to_post = unposted(request, facts.made)
     active = facts.active and engine and stored.wanted
-    state, waiting_for = _state(stored, request, facts.made, active=active, before=before, engine=engine, now=now)
+    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, now=now)
     stages = []
     for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
         done = stage not in to_make and stage not in to_post
@@ -73,6 +89,8 @@ def status(
         priority=stored.priority,
         attempts=facts.runs,
         reason=stored.reason if state in {"failed", "cancelled"} else "",
+        feedback=facts.review.feedback if facts.review.verdict == "rejected" else "",
+        render_sha256=facts.render_sha256,
         waiting_for=waiting_for,
         received_at=stored.received_at,
         run_id=facts.run_id,
@@ -85,21 +103,24 @@ def status(
 def _state(
     stored: StoredRequest,
     request: VideoRequest,
-    made: Mapping[str, int],
+    facts: Facts,
     *,
     active: bool,
     before: int,
     engine: bool,
     now: datetime,
 ) -> tuple[State, str]:
-    ended: dict[str, State] = {"done": "published", "failed": "failed", "cancelled": "cancelled"}
-    if stored.outcome in ended:
-        return ended[stored.outcome], ""
-    to_make, to_post = missing(made), unposted(request, made)
+    if stored.outcome in ENDS:
+        return ENDS[stored.outcome], ""
+    to_make, to_post = missing(facts.made, script_after(request, facts.review)), unposted(request, facts.made)
     if not to_make and not to_post:
         return "published", ""
     if active:
         return ("producing" if to_make else "publishing"), ""
+    if not to_make and facts.review.verdict == "rejected":
+        return "rejected", ""
+    if not to_make and request.needs_review and not facts.review.verdict:
+        return "awaiting_review", f"approval: cm approve {stored.id}"
     if stored.resume_at is not None and stored.resume_at > now:
         return ("queued" if to_make else "scheduled"), f"{stored.waiting_for}, {_clock(stored.resume_at)}"
     state: State = "queued" if to_make else "publishing"

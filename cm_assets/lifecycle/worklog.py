@@ -7,10 +7,15 @@ from typing import Any
 
 import dagster as dg
 
+from cm_assets.lifecycle.review import ASSET, judge
+from cm_assets.models.review import Decision, Review
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, PRODUCE
 
 PARTITION_TAG = "dagster/partition"
+
+VIDEO_TAG = "cm/video"
+"""On the runs that the intake launches."""
 
 STOPPED_TAG = "cm/stopped"
 """On runs that ended because their engine did: their videos go on when the next engine starts."""
@@ -97,8 +102,8 @@ class WorkLog:
         return list(self.instance.get_runs(wanted, limit=limit))
 
     def newest_run(self, video: VideoId) -> dg.RunRecord | None:
-        """The newest run of a video, ended or not."""
-        records = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=1)
+        """The newest run of a video that the intake launched, ended or not. How other people's end is their matter."""
+        records = self.instance.get_run_records(dg.RunsFilter(tags={VIDEO_TAG: video}), limit=1)
         return records[0] if records else None
 
     def worker_pids(self, run: dg.DagsterRun) -> list[int]:
@@ -110,6 +115,55 @@ class WorkLog:
             if event is not None and "pid" in event.engine_event_data.metadata:
                 pids.append(int(str(event.engine_event_data.metadata["pid"].value)))
         return list(dict.fromkeys(pids))
+
+    def script_before(self, video: VideoId, storage_id: int) -> str | None:
+        """Address of the script that was the newest before an event."""
+        records = self.instance.fetch_materializations(
+            dg.AssetRecordsFilter(
+                asset_key=dg.AssetKey("script"), asset_partitions=[video], before_storage_id=storage_id
+            ),
+            limit=1,
+        ).records
+        made = records[0].asset_materialization if records else None
+        return str(made.metadata["model"].value) if made is not None else None
+
+    def review(self, video: VideoId, render: Made | None) -> Review:
+        """What people decided about a render."""
+        if render is None:
+            return Review()
+        return judge(render.storage_id, str(render.metadata.get("sha256", "")), self.decisions(video))
+
+    def decisions(self, video: VideoId) -> list[Decision]:
+        """What people said of the video's renders, the newest first."""
+        wanted = dg.AssetRecordsFilter(asset_key=dg.AssetKey(ASSET), asset_partitions=[video])
+        records = [
+            *self.instance.fetch_materializations(wanted, limit=100).records,
+            *self.instance.fetch_observations(wanted, limit=100).records,
+        ]
+        return sorted((self._decision(video, record) for record in records), key=lambda one: -one.storage_id)
+
+    def _decision(self, video: VideoId, record: dg.EventLogRecord) -> Decision:
+        approval, observation = record.asset_materialization, record.event_log_entry.asset_observation
+        event = approval or observation
+        assert event is not None
+        said = {name: str(value.value) for name, value in event.metadata.items()}
+        sha256 = said.get("render_sha256", "")
+        return Decision(
+            storage_id=record.storage_id,
+            approved=approval is not None,
+            render_sha256=sha256,
+            feedback=said.get("feedback") or event.description or "",
+            by=said.get("by", ""),
+            void=not sha256 and self._in_flight(video, record.timestamp),
+        )
+
+    def _in_flight(self, video: VideoId, moment: float) -> bool:
+        """Whether a run of the video was in flight at a moment, in seconds since 1970."""
+        runs = self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=100)
+        return any(
+            run.create_timestamp.timestamp() <= moment and (run.end_time is None or run.end_time >= moment)
+            for run in runs
+        )
 
     def failed_blocking_checks(self, stage: str, video: VideoId, made: Made) -> list[str]:
         """Names of the blocking checks that this very materialization did not pass."""

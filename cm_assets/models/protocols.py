@@ -26,6 +26,13 @@ class ScriptWriter(Protocol):
             Failure: one of its three classes.
         """
 
+    def revise(self, request: VideoRequest, script: Script, feedback: str) -> Script:
+        """A script that answers what a person said of another one for the same request.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
 
 class Voice(Protocol):
     """Speaks a text."""

@@ -50,7 +50,9 @@ class Status(Model):
         priority: 1 (urgent) to 10.
         attempts: runs so far.
         reason: why it failed; empty otherwise.
+        feedback: why it was rejected; empty otherwise.
         waiting_for: what it waits for; empty otherwise.
+        render_sha256: of the newest render; what approvals and rejections name.
         received_at: when the request came.
         run_id: its newest run.
         links: where things lie: `video`, `cover`, `srt`, `vtt`, `post`, as far as they are made.
@@ -65,7 +67,9 @@ class Status(Model):
     priority: int = 10
     attempts: int = 0
     reason: str = ""
+    feedback: str = ""
     waiting_for: str = ""
+    render_sha256: str = ""
     received_at: datetime
     run_id: str | None = None
     links: Mapping[str, str] = {}
@@ -76,6 +80,11 @@ class Status(Model):
     def stage(self) -> StageStatus | None:
         """The stage that runs, the last one if several do."""
         return next((stage for stage in reversed(self.stages) if stage.state == "running"), None)
+
+    @property
+    def waits_for_long(self) -> bool:
+        """Whether it waits for a person or for a time of day."""
+        return self.state in {"awaiting_review", "scheduled"} or self.waiting_for.startswith("its time")
 
     @property
     def ended(self) -> bool:

@@ -2,15 +2,17 @@
 
 import logging
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Done, Launch, next_step
+from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Awaiting, Done, Launch, Rejected, next_step
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
+from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import Launcher, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS
@@ -18,6 +20,9 @@ from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
 
 log = logging.getLogger("cm_assets.intake")
+
+FOR_EVER = timedelta(days=36500)
+"""Until something happens to the video."""
 
 CANCEL_GRACE = 2.0
 """Seconds that a cancelled run has to say which process it is."""
@@ -75,10 +80,16 @@ class Intake:
         if self._ended_badly(stored):
             return False
         request = parse(stored.document)
-        made = {stage: one.storage_id for stage, one in self._worklog.all_made(stored.id).items()}
-        step = next_step(request, made, now)
+        all_made = self._worklog.all_made(stored.id)
+        made = {stage: one.storage_id for stage, one in all_made.items()}
+        review = self._worklog.review(stored.id, all_made.get("render"))
+        step = next_step(request, made, now, review)
         if isinstance(step, Done):
             self._database.close(stored.id, "done")
+        elif isinstance(step, Rejected):
+            self._database.close(stored.id, "rejected", step.feedback)
+        elif isinstance(step, Awaiting):
+            self._database.postpone(stored.id, now + FOR_EVER, "approval")
         elif isinstance(step, Launch):
             self._worklog.instance.add_dynamic_partitions(PARTITIONS, [stored.id])
             self._database.forget_progress(stored.id)
@@ -89,6 +100,7 @@ class Intake:
                     step.stages,
                     stored.id,
                     {"dagster/priority": str(-stored.priority)},
+                    self._answer(stored.id, review) if step.answers else {},
                 )
             except LaunchFailed as failure:
                 log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
@@ -99,6 +111,11 @@ class Intake:
         else:
             self._database.postpone(stored.id, step.until, step.reason)
         return False
+
+    def _answer(self, video: str, review: Review) -> dict[str, Any]:
+        """Run config that has the script answer a rejection: it names the script that was rejected."""
+        rejected = self._worklog.script_before(video, review.decided)
+        return {"ops": {"script": {"config": {"feedback": review.feedback, "revises": rejected or ""}}}}
 
     def _ended_badly(self, stored: StoredRequest) -> bool:
         """Judge the newest run since the video was last asked for; whether nothing more is to be done for it now."""

@@ -15,7 +15,7 @@ from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.schema import create_schema
 
-from cm_assets.lifecycle.worklog import PARTITION_TAG
+from cm_assets.lifecycle.worklog import PARTITION_TAG, VIDEO_TAG
 
 LOCATION = "cm_assets"
 REPOSITORY = "__repository__"
@@ -55,13 +55,15 @@ class Launcher:
     ) -> None:
         self._context.__exit__(kind, error, trace)
 
-    def launch(self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str]) -> str:
+    def launch(
+        self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    ) -> str:
         """Put a run of a job, limited to some stages of a video, into the queue; its run id.
 
         Raises:
             LaunchFailed: Dagster said no, and why.
         """
-        all_tags = {PARTITION_TAG: video, "cm/video": video, **tags}
+        all_tags = {PARTITION_TAG: video, VIDEO_TAG: video, **tags}
         params = {
             "selector": {
                 "repositoryLocationName": LOCATION,
@@ -69,6 +71,7 @@ class Launcher:
                 "jobName": job,
                 "assetSelection": [{"path": stage.split("/")} for stage in stages],
             },
+            "runConfigData": dict(config),
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
         }
         answer = self.execute(_LAUNCH, {"params": params})["launchRun"]

@@ -210,6 +210,14 @@ class Database:
         with self._write() as connection:
             connection.execute(requests.update().where(chosen).values(resume_at=until, waiting_for=waiting_for))
 
+    def resume(self, videos: Collection[VideoId]) -> None:
+        """Do not wait any longer for a time: something has happened to these videos."""
+        from cm_assets.storage.tables import requests
+
+        chosen = requests.c.id.in_(videos) & requests.c.wanted & requests.c.resume_at.is_not(None)
+        with self._write() as connection:
+            connection.execute(requests.update().where(chosen).values(resume_at=None, waiting_for=""))
+
     def reprioritise(self, video: VideoId, priority: int, rank: float) -> bool:
         """Give an open video another place in the backlog. False if it is closed."""
         from cm_assets.storage.tables import requests

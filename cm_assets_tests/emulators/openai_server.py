@@ -219,7 +219,10 @@ class _Handler(BaseHTTPRequestHandler):
 def _completion(body: Mapping[str, Any], fault: Fault) -> dict[str, Any]:
     content: str | None = fault.content
     if content is None and fault.refusal is None:
-        content = json.dumps(_script(_asked(body)), ensure_ascii=False)[: fault.cut]
+        script = _script(_asked(body))
+        if any("<feedback>" in message["content"] for message in body["messages"] if message["role"] == "user"):
+            script["scenes"][0]["text"] = "Here is the better version. " + script["scenes"][0]["text"]
+        content = json.dumps(script, ensure_ascii=False)[: fault.cut]
     spoken = len(content or "") // 4
     return {
         "id": "chatcmpl-test",

@@ -28,7 +28,6 @@ def database(tmp_path: Path) -> Database:
         ({"post": {"per_platform": {"myspace": {"title": "x"}}}}, "post.per_platform"),
         ({"publish_at": "2026-11-23T00:00:00Z"}, "publish_at"),
         ({"scenes": [{"text": "x", "clip": "cat.mp4"}]}, "scenes.0.clip"),
-        ({"review": "required"}, "review"),
         ({"language": "ja"}, "language"),
     ],
 )

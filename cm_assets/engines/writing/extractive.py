@@ -79,6 +79,14 @@ class Extractive:
         )
         return finished(request, scenes, self.name, text.heading)
 
+    def revise(self, request: VideoRequest, script: Script, feedback: str) -> Script:
+        """Not done here: an extract has no words of its own to change.
+
+        Raises:
+            PermanentFailure: always.
+        """
+        raise PermanentFailure("an extract of a source text cannot answer feedback: change the text and ask again")
+
 
 def choose(sentences: Sequence[Sentence], words: int, language: str) -> list[Sentence]:
     """The sentences to speak, in the order of the source: the best of about `words` words, the first a hook."""

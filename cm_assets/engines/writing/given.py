@@ -41,6 +41,14 @@ class Given:
         )
         return finished(request, scenes, self.name)
 
+    def revise(self, request: VideoRequest, script: Script, feedback: str) -> Script:
+        """Not done here: people revise their own scenes.
+
+        Raises:
+            PermanentFailure: always.
+        """
+        raise PermanentFailure("the request brings its own scenes: change them and ask again")
+
 
 def finished(request: VideoRequest, scenes: tuple[Scene, ...], writer: str, heading: str = "") -> Script:
     """A script of scenes, with what its post says: the request's own words, else made from the scenes.

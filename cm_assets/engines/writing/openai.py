@@ -53,10 +53,40 @@ class OpenAIWriter:
             AskedToWait: it said when to come back.
             PermanentFailure: it refuses the key, the model or the topic, or the variables make no sense.
         """
+        return self._written(request, [])
+
+    def revise(self, request: VideoRequest, script: Script, feedback: str) -> Script:
+        """A script about the request's topic that answers what a person said of another one.
+
+        Raises:
+            Failure: as `write`.
+        """
+        old = {
+            "title": script.title,
+            "description": script.description,
+            "hashtags": list(script.hashtags),
+            "scenes": [{"text": one.text, "search_terms": list(one.search_terms)} for one in script.scenes],
+        }
+        wish = (
+            "A reviewer rejected the video that was made of this script and wants it changed as follows. Keep what the "
+            "reviewer does not object to. Answer with the whole script as JSON.\n<feedback>\n"
+            + json.dumps(feedback, ensure_ascii=False).replace("<", "\\u003c")
+            + "\n</feedback>"
+        )
+        return self._written(
+            request,
+            [
+                {"role": "assistant", "content": json.dumps(old, ensure_ascii=False)},
+                {"role": "user", "content": wish},
+            ],
+        )
+
+    def _written(self, request: VideoRequest, conversation: list[dict[str, str]]) -> Script:
         from openai import OpenAI
 
         self._check_variables()
         messages = [{"role": "system", "content": _prompt()}, {"role": "user", "content": brief(request)}]
+        messages += conversation
         # Room for the script, for the JSON around it, and for models that think before they write.
         tokens = 4000 + 8 * words_wanted(request)
         # Retries are Dagster's: a second layer here would multiply them, unseen.
