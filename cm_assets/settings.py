@@ -72,6 +72,11 @@ class Settings(BaseSettings):
         return self.outbox or self.home / "outbox"
 
     @property
+    def inbox(self) -> Path:
+        """Folder into which request files are dropped."""
+        return self.home / "inbox"
+
+    @property
     def cache(self) -> Path:
         """Folder of what can be made again: render segments, local copies of remote artifacts."""
         return self.home / "cache"

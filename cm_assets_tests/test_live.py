@@ -132,3 +132,13 @@ def test_two_terminals_share_one_video(up: Up) -> None:
     video = ids.pop()
     wanted = f"dg.RunsFilter(job_name='produce_video', tags={{'dagster/partition': {video!r}}})"
     assert up.home.dagster(f"len(instance.get_runs({wanted}))") == 1
+
+
+def test_a_dropped_file_is_made_and_a_bad_one_sent_back(up: Up) -> None:
+    inbox = up.home.path / "inbox"
+    (inbox / "dropped.yaml").write_text(json.dumps(SHORT | {"id": "dropped", "seed": 12}))
+    (inbox / "bad.yaml").write_text("scenes: [{text: Hi}]\nspeed: 9\n")
+    post = up.home.path / "outbox" / "dropped" / "post.json"
+    assert until(post.exists, 90, 0.3)
+    assert (inbox / "accepted" / "dropped.yaml").exists()
+    assert "speed" in (inbox / "rejected" / "bad.yaml.error.txt").read_text()

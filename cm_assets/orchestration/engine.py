@@ -20,10 +20,12 @@ from types import FrameType
 import dagster as dg
 import psutil
 
+from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
+from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.processes import start, sweep
@@ -80,10 +82,12 @@ class Engine:
                 store = ArtifactStore(self._settings.artifacts, self._settings.cache)
                 projection = Projection(database, worklog, store)
                 intake = Intake(database, worklog, projection, launcher, home=self._settings.home, capacity=capacity)
+                inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
                     self._supervise()
+                    inbox.tick()
                     intake.tick()
                     time.sleep(TICK)
                 self._shut_down(worklog)
