@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from pydantic import Field
 
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import Model
@@ -26,11 +27,15 @@ class Writers(dg.ConfigurableResource[Any]):
         model: the language model's name.
         base_url: of an OpenAI-compatible endpoint; the OpenAI service's own if empty.
         api_key: for it.
+        rates: calls and seconds, by service.
+        rates_file: where calls are counted.
     """
 
     model: str
     base_url: str = ""
     api_key: str = ""
+    rates: dict[str, list[list[float]]] = Field(default_factory=dict)
+    rates_file: str = ""
 
     def writer_for(self, request: VideoRequest) -> ScriptWriter:
         """The writer for what the request gives.
@@ -39,8 +44,17 @@ class Writers(dg.ConfigurableResource[Any]):
             PermanentFailure: the request gives a topic, and no language model is configured.
         """
         from cm_assets.engines.writing.choice import writer_for
+        from cm_assets.storage.rates import Rates
 
-        return writer_for(request, model=self.model, base_url=self.base_url or None, api_key=self.api_key or None)
+        limits = {name: [(int(count), seconds) for count, seconds in rates] for name, rates in self.rates.items()}
+        rates = Rates(Path(self.rates_file), limits)
+        return writer_for(
+            request,
+            model=self.model,
+            base_url=self.base_url or None,
+            api_key=self.api_key or None,
+            before_call=lambda: rates.take("openai"),
+        )
 
 
 class Speakers(dg.ConfigurableResource[Any]):
@@ -199,4 +213,6 @@ def writers(settings: Settings) -> Writers:
         model=settings.openai_model,
         base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
         api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
+        rates={name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
+        rates_file=str(settings.rates_file),
     )

@@ -1,15 +1,35 @@
 """Configuration: `CM_*` variables with their defaults. Never a secret's value; those are read in `resources`."""
 
 import os
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+RATED = ("openai",)
+"""Services whose calls can be limited."""
+
+_UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+
 
 def _names(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
+    rates = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        service, _, limits = part.partition("=")
+        if service.strip() not in RATED:
+            raise ValueError(f"{service.strip()!r} is no service that is called; known: {', '.join(RATED)}")
+        found = [re.fullmatch(r"\s*([1-9]\d{0,8})\s*/\s*(second|minute|hour|day)\s*", one) for one in limits.split(",")]
+        if not all(found):
+            raise ValueError(f"{part!r} is no limit: say it as in openai=10/minute,500/day")
+        rates[service.strip()] = tuple((int(one[1]), _UNITS[one[2]]) for one in found if one)
+    return rates
 
 
 class Settings(BaseSettings):
@@ -28,6 +48,7 @@ class Settings(BaseSettings):
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
         openai_model: model that writes scripts for topics.
+        rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         max_concurrent_runs: videos in the making at once.
         cache_bytes: bound of the render's segment cache.
     """
@@ -46,10 +67,16 @@ class Settings(BaseSettings):
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
+    rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = {}
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
 
     _split = field_validator("voices", "footage", mode="before")(_names)
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _read_rates(cls, value: object) -> object:
+        return _rates(value) if isinstance(value, str) else value
 
     @field_validator("home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after")
     @classmethod
@@ -70,6 +97,11 @@ class Settings(BaseSettings):
     def channel(self) -> Path:
         """The local channel folder."""
         return self.outbox or self.home / "outbox"
+
+    @property
+    def rates_file(self) -> Path:
+        """Where calls are counted."""
+        return self.home / "rates.sqlite"
 
     @property
     def inbox(self) -> Path:

@@ -215,6 +215,26 @@ def test_a_topic_is_written_by_a_model_and_made(home: Home) -> None:
     assert b"sk-of-nobody" not in everything
 
 
+def test_a_cap_of_the_day_holds_up_what_it_caps_and_nothing_else(home: Home) -> None:
+    with OpenAIServer() as server:
+        home.variables |= {"OPENAI_BASE_URL": server.base_url, "CM_OPENAI_MODEL": "m", "CM_RATES": "openai=1/day"}
+        process = home.start("up", "--port", "0")
+        topics = [home.run("submit", f"why the sea is salty, part {number}").stdout.strip() for number in range(4)]
+
+        def waiting() -> list[str]:
+            states = [json.loads(home.run("status", one, "--json").stdout) for one in topics]
+            return [one["id"] for one in states if "no call is left" in one["waiting_for"]]
+
+        assert until(lambda: len(waiting()) == 3, 120, 0.5), home.run("list").stdout
+        assert home.made(home.request())["state"] == "published"
+        lucky = (set(topics) - set(waiting())).pop()
+        assert home.run("watch", lucky, seconds=150).returncode == 0
+        assert len(server.requests) == 1
+        assert slots_taken(home) == 0
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
+
+
 def test_a_long_wait_holds_no_run_and_no_place(home: Home) -> None:
     home.variables["CM_MAX_CONCURRENT_RUNS"] = "1"
     tomorrow = Fault(429, "You reached the limit of the day", "rate_limit_exceeded", {"Retry-After": "3600"})

@@ -1,5 +1,7 @@
 """Who writes: chosen by what a request gives. Imports no writer before it is needed."""
 
+from collections.abc import Callable
+
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.protocols import ScriptWriter
 from cm_assets.models.request import VideoRequest
@@ -11,7 +13,14 @@ NO_MODEL = (
 )
 
 
-def writer_for(request: VideoRequest, *, model: str, base_url: str | None, api_key: str | None) -> ScriptWriter:
+def writer_for(
+    request: VideoRequest,
+    *,
+    model: str,
+    base_url: str | None,
+    api_key: str | None,
+    before_call: Callable[[], None] = lambda: None,
+) -> ScriptWriter:
     """The writer for a request.
 
     Args:
@@ -19,6 +28,7 @@ def writer_for(request: VideoRequest, *, model: str, base_url: str | None, api_k
         model: name of the language model.
         base_url: of an OpenAI-compatible endpoint; OpenAI's own if None.
         api_key: for it.
+        before_call: called before each call of the language model; may raise AskedToWait.
 
     Raises:
         PermanentFailure: the request gives a topic, and no language model is configured.
@@ -35,4 +45,4 @@ def writer_for(request: VideoRequest, *, model: str, base_url: str | None, api_k
         raise PermanentFailure(NO_MODEL)
     from cm_assets.engines.writing.openai import OpenAIWriter
 
-    return OpenAIWriter(model=model, base_url=base_url or None, api_key=api_key or None)
+    return OpenAIWriter(model=model, base_url=base_url or None, api_key=api_key or None, before_call=before_call)

@@ -3,7 +3,7 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from importlib import resources
@@ -35,15 +35,25 @@ class OpenAIWriter:
         base_url: of the endpoint; OpenAI's own if None.
         api_key: for it; servers of one's own need none.
         timeout: seconds that the endpoint may be silent.
+        before_call: called before each call; may raise AskedToWait.
     """
 
     name = "openai"
 
-    def __init__(self, *, model: str, base_url: str | None, api_key: str | None, timeout: float = TIMEOUT) -> None:
+    def __init__(
+        self,
+        *,
+        model: str,
+        base_url: str | None,
+        api_key: str | None,
+        timeout: float = TIMEOUT,
+        before_call: Callable[[], None] = lambda: None,
+    ) -> None:
         self._model = model
         self._base_url = base_url.strip() if base_url else None
         self._api_key = api_key.strip() if api_key else None
         self._timeout = timeout
+        self._before_call = before_call
 
     def write(self, request: VideoRequest) -> Script:
         """A script about the request's topic.
@@ -137,6 +147,7 @@ class OpenAIWriter:
         wanted = {"type": "json_schema", "json_schema": {"name": "script", "strict": True, "schema": schema()}}
         options: dict[str, Any] = {"max_completion_tokens": tokens, "response_format": wanted}
         while True:
+            self._before_call()
             try:
                 return client.chat.completions.create(model=self._model, messages=messages, **options)
             except (openai.BadRequestError, openai.UnprocessableEntityError) as error:

@@ -1,0 +1,88 @@
+"""Limits hold over processes and restarts, and say how long to wait."""
+
+import multiprocessing
+import time
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from cm_assets.models.base import AskedToWait
+from cm_assets.settings import Settings
+from cm_assets.storage.rates import Rates
+
+
+def take(file: Path, limits: list[tuple[int, float]], times: int) -> int:
+    """How many of so many calls are let through."""
+    rates, count = Rates(file, {"openai": limits}), 0
+    for _ in range(times):
+        try:
+            rates.take("openai")
+        except AskedToWait:
+            continue
+        count += 1
+    return count
+
+
+def _child(file: Path, results: "multiprocessing.Queue[int]") -> None:
+    results.put(take(file, [(10, 3600)], 8))
+
+
+def test_so_many_go_through_and_the_next_is_told_to_wait(tmp_path: Path) -> None:
+    file = tmp_path / "rates.sqlite"
+    assert take(file, [(3, 60)], 5) == 3
+    with pytest.raises(AskedToWait, match="openai may be called 3 in a minute") as told:
+        Rates(file, {"openai": [(3, 60)]}).take("openai")
+    assert 50 < told.value.seconds <= 60
+
+
+def test_the_window_moves_on(tmp_path: Path) -> None:
+    file = tmp_path / "rates.sqlite"
+    assert take(file, [(2, 0.5)], 3) == 2
+    with pytest.raises(AskedToWait) as told:
+        Rates(file, {"openai": [(2, 0.5)]}).take("openai")
+    time.sleep(told.value.seconds + 0.01)
+    assert take(file, [(2, 0.5)], 1) == 1
+
+
+def test_every_limit_counts(tmp_path: Path) -> None:
+    file = tmp_path / "rates.sqlite"
+    assert take(file, [(5, 86400), (3, 0.3)], 4) == 3
+    time.sleep(0.4)
+    assert take(file, [(5, 86400), (3, 0.3)], 4) == 2
+    with pytest.raises(AskedToWait) as told:
+        Rates(file, {"openai": [(5, 86400), (3, 0.3)]}).take("openai")
+    assert told.value.seconds > 80000
+
+
+def test_a_service_without_limits_is_never_held_up(tmp_path: Path) -> None:
+    file = tmp_path / "rates.sqlite"
+    Rates(file, {}).take("openai")
+    assert not file.exists()
+
+
+def test_processes_share_one_count(tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    results: multiprocessing.Queue[int] = context.Queue()
+    processes = [context.Process(target=_child, args=(tmp_path / "rates.sqlite", results)) for _ in range(3)]
+    for process in processes:
+        process.start()
+    total = sum(results.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    results.close()
+    assert total == 10
+
+
+def test_settings_say_limits_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_RATES", "openai=10/minute, 500/day")
+    assert Settings().rates == {"openai": ((10, 60.0), (500, 86400.0))}
+
+
+@pytest.mark.parametrize(
+    "wrong", ["openai=ten/minute", "openai=10/fortnight", "openai=0/day", "nobody=1/day", "openai"]
+)
+def test_a_limit_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("CM_RATES", wrong)
+    with pytest.raises(ValidationError, match="rates"):
+        Settings()
