@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-live test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-live test-faults test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,10 +20,13 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults"
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist load -m live --timeout 400
+
+test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
+	$(BIN)/pytest -m faults --timeout 900 -s
 
 test-slow: $(VENV)/.dev ## The tests that take longer
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock

@@ -50,6 +50,7 @@ class Settings(BaseSettings):
         openai_model: model that writes scripts for topics.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         max_concurrent_runs: videos in the making at once.
+        max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
     """
 
@@ -69,6 +70,7 @@ class Settings(BaseSettings):
     openai_model: str = "gpt-5-mini"
     rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = {}
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
+    max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
 
     _split = field_validator("voices", "footage", mode="before")(_names)

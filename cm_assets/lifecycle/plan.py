@@ -20,9 +20,6 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
 
 _NONE = Review()
 
-MAX_LOST_RUNS = 3
-"""Runs of a video that may die without a word before it counts as failed."""
-
 
 @dataclass(frozen=True, slots=True)
 class Launch:

@@ -23,6 +23,9 @@ STOPPED_TAG = "cm/stopped"
 RESUME_AT = "cm/resume_at"
 """Metadata of a failure that is no failure: when the work may go on, in seconds since 1970."""
 
+CRASH = "ChildProcessCrashException"
+"""What Dagster calls it when a step's process ends without a word."""
+
 ACTIVE = (
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.QUEUED,
@@ -185,12 +188,14 @@ class WorkLog:
         return run.status == dg.DagsterRunStatus.FAILURE and bool(canceling)
 
     def failure(self, run: dg.DagsterRun) -> Ended | None:
-        """How a run failed; None if no stage of it failed by itself."""
+        """How a run failed; None if no stage of it failed by itself, but a process was killed."""
         for entry in reversed(self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
             event = entry.dagster_event
             if event is None:
                 continue
             data = event.step_failure_data
+            if data.error is not None and data.error.cls_name == CRASH:
+                return None
             said, resume_at = None, None
             if data.user_failure_data is not None:
                 said = data.user_failure_data.description

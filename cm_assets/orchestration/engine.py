@@ -81,7 +81,15 @@ class Engine:
                 capacity = self._settings.max_concurrent_runs + 2
                 store = ArtifactStore(self._settings.artifacts, self._settings.cache)
                 projection = Projection(database, worklog, store)
-                intake = Intake(database, worklog, projection, launcher, home=self._settings.home, capacity=capacity)
+                intake = Intake(
+                    database,
+                    worklog,
+                    projection,
+                    launcher,
+                    home=self._settings.home,
+                    capacity=capacity,
+                    most_lost_runs=self._settings.max_lost_runs,
+                )
                 inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
                 (self._folder / "ready").touch()
                 log.info("ready")

@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import MAX_LOST_RUNS, Awaiting, Done, Launch, Rejected, next_step
+from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, next_step
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.models.review import Review
-from cm_assets.orchestration.launching import Launcher, LaunchFailed
+from cm_assets.orchestration.launching import CodeServerAway, Launcher, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS
 from cm_assets.policies import RUN_MAXIMUM
@@ -37,6 +37,7 @@ class Intake:
         projection: what status and lists are told.
         launcher: launches runs.
         home: whose processes may be killed.
+        most_lost_runs: runs of a video that may die without a word before it counts as failed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
     """
 
@@ -49,6 +50,7 @@ class Intake:
         *,
         home: Path,
         capacity: int,
+        most_lost_runs: int,
     ) -> None:
         self._database = database
         self._worklog = worklog
@@ -56,6 +58,7 @@ class Intake:
         self._launcher = launcher
         self._home = home
         self._capacity = capacity
+        self._most_lost_runs = most_lost_runs
         self._cancelled_at: dict[str, float] = {}
 
     def tick(self) -> None:
@@ -102,6 +105,9 @@ class Intake:
                     {"dagster/priority": str(-stored.priority)},
                     self._answer(stored.id, review) if step.answers else {},
                 )
+            except CodeServerAway as away:
+                log.warning("%s: %s", stored.id, away)
+                return False
             except LaunchFailed as failure:
                 log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
                 self._database.close(stored.id, "failed", str(failure))
@@ -140,8 +146,8 @@ class Intake:
         # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
         kill_trees(self._worklog.worker_pids(run), self._home)
         self._database.count_lost_run(stored.id)
-        if stored.lost_runs + 1 >= MAX_LOST_RUNS:
-            return self._database.close(stored.id, "failed", f"its worker was lost {MAX_LOST_RUNS} times")
+        if stored.lost_runs + 1 >= self._most_lost_runs:
+            return self._database.close(stored.id, "failed", f"its worker was lost {self._most_lost_runs} times")
         return False
 
     def _cancel_unwanted(self, active: dict[str, dg.DagsterRun]) -> None:

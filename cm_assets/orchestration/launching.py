@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeUnreachableError
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.schema import create_schema
@@ -32,6 +33,10 @@ mutation Launch($params: ExecutionParams!) {
   }
 }
 """
+
+
+class CodeServerAway(Exception):
+    """The code server does not answer now: the same launch can succeed later."""
 
 
 class LaunchFailed(Exception):
@@ -62,6 +67,7 @@ class Launcher:
 
         Raises:
             LaunchFailed: Dagster said no, and why.
+            CodeServerAway: nobody is there to ask.
         """
         all_tags = {PARTITION_TAG: video, VIDEO_TAG: video, **tags}
         params = {
@@ -84,6 +90,7 @@ class Launcher:
         """Execute a GraphQL document.
 
         Raises:
+            CodeServerAway: nobody is there to ask.
             LaunchFailed: it has errors.
         """
         result = asyncio.run(
@@ -91,6 +98,8 @@ class Launcher:
                 query, context_value=self._context.create_request_context(), variable_values=dict(variables)
             )
         )
+        if any(isinstance(error.original_error, DagsterUserCodeUnreachableError) for error in result.errors or ()):
+            raise CodeServerAway("the code server does not answer")
         if result.errors or result.data is None:
             raise LaunchFailed("; ".join(str(error) for error in result.errors or ()))
         return dict(result.data)
