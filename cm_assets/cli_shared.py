@@ -59,12 +59,12 @@ def print_json(value: object) -> None:
     typer.echo(json.dumps(value, indent=2))
 
 
-def known(video: str, ask: "Callable[[Client], Answer]", as_json: bool) -> "Answer":
+def known(video: str, ask: Callable[[], Answer], as_json: bool) -> Answer:
     """What the client answers about a video; unknown ones are bad input."""
-    from cm_assets.client import Client, UnknownVideo
+    from cm_assets.client import UnknownVideo
 
     try:
-        return ask(Client(settings()))
+        return ask()
     except UnknownVideo:
         refuse(f"video: {video} is unknown in this home; cm list shows those that there are", as_json)
 

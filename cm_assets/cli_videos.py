@@ -29,7 +29,8 @@ def status(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Say where a video stands."""
     from cm_assets.cli_list import show_status
 
-    found = known(video, lambda client: client.status(video), as_json)
+    client = Client(settings())
+    found = known(video, lambda: client.status(video), as_json)
     if as_json:
         print_json(json.loads(found.model_dump_json()))
     else:
@@ -57,7 +58,8 @@ def list_videos(
     if unknown:
         refuse(f"--state: {unknown[0]} is unknown; known: {', '.join(STATES)}", as_json)
     states = [one for one in STATES if one in wanted]
-    found = known(before or "", lambda client: client.videos(states=states, limit=limit, before=before), as_json)
+    client = Client(settings())
+    found = known(before or "", lambda: client.videos(states=states, limit=limit, before=before), as_json)
     if as_json:
         print_json({"videos": [json.loads(one.model_dump_json()) for one in found]})
     elif found:
@@ -70,7 +72,7 @@ def list_videos(
 def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Follow a video, whoever works on it, until nothing more happens by itself."""
     client = Client(settings())
-    known(video, lambda _client: client.status(video), as_json)
+    known(video, lambda: client.status(video), as_json)
     watched(client, video, as_json=as_json)
 
 
@@ -78,7 +80,7 @@ def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
 def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Stop the work on a video. What is made stays, and `cm retry` goes on from there."""
     client = Client(settings())
-    stopped = known(video, lambda _client: client.cancel(video), as_json)
+    stopped = known(video, lambda: client.cancel(video), as_json)
     deadline = time.monotonic() + CANCEL_LIMIT
     while time.monotonic() < deadline and client.works_on(video):
         time.sleep(0.1)
@@ -89,7 +91,7 @@ def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
 def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Go on with a video that failed or was cancelled, from the stage that was unfinished."""
     client = Client(settings())
-    again = known(video, lambda _client: client.retry(video), as_json)
+    again = known(video, lambda: client.retry(video), as_json)
     say(client, video, "is asked for again" if again else "has nothing to retry", as_json)
 
 
@@ -121,7 +123,7 @@ def reject(
 
 def _decided(video: str, decide: Callable[[Client], None], said: str, as_json: bool) -> None:
     try:
-        known(video, decide, as_json)
+        known(video, lambda: decide(Client(settings())), as_json)
     except NotToBeReviewed as error:
         refuse(f"video: {error}", as_json)
     # What it leads to is seen by the engine a moment later.
@@ -139,7 +141,7 @@ def reprioritise(
 ) -> None:
     """Move a video that waits to another place in the backlog."""
     client = Client(settings())
-    moved = known(video, lambda _client: client.reprioritise(video, priority), as_json)
+    moved = known(video, lambda: client.reprioritise(video, priority), as_json)
     say(client, video, f"has priority {priority}" if moved else "does not wait any more", as_json)
 
 

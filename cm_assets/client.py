@@ -224,7 +224,7 @@ class Client:
 
     def _statuses(self, requests: Sequence[StoredRequest]) -> list[Status]:
         ids = [stored.id for stored in requests]
-        noted, shares = self.database.noted(ids), self.database.all_progress(ids)
+        noted, shares = self.database.noted(ids), self.database.progress(ids)
         now, engine = datetime.now(UTC), homes.engine_runs(self.settings)
         return [
             derive(

@@ -63,6 +63,12 @@ def test_no_dagster_below_the_resources() -> None:
             assert "from dagster" not in text, path
 
 
+def test_private_modules_of_dagster_are_touched_in_one_room() -> None:
+    for path in ROOT.rglob("*.py"):
+        if "dagster._" in path.read_text():
+            assert path.relative_to(ROOT).parts[0] == "orchestration", path
+
+
 def test_the_command_line_starts_without_dagster() -> None:
     code = "import sys, cm_assets.cli; print(sorted({'dagster', 'numpy', 'av', 'openai'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

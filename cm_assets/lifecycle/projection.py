@@ -17,9 +17,6 @@ from cm_assets.storage.database import Database, StoredRequest
 
 CURSOR = "assets"
 
-OVERLAP = 200
-"""Storage ids that are read again: Postgres gives an id before it commits, so a smaller one can appear later."""
-
 PAGE = 500
 
 MOST_OPEN = 5000
@@ -39,6 +36,7 @@ class Projection:
         self._database = database
         self._worklog = worklog
         self._store = store
+        self._cursor = database.cursor(CURSOR)
         # What an earlier engine left as in flight is looked at again, whatever became of it.
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
         self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
@@ -58,14 +56,14 @@ class Projection:
         touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
         self._active = now
         newest = self._worklog.newest_event()
-        if newest > self._database.cursor(CURSOR):
-            changed = self._since(max(0, self._database.cursor(CURSOR) - OVERLAP))
+        if newest > self._cursor:
+            changed = self._since(self._cursor)
             touched |= changed
             self._database.resume(changed)  # whatever they waited for, it may have come
         for video in sorted(touched):
             self.note(video)
-        if newest > self._database.cursor(CURSOR):
-            self._database.move_cursor(CURSOR, newest)
+        if newest > self._cursor:
+            self._move_cursor(newest)
 
     def note(self, video: VideoId) -> Facts:
         """Gather the facts of a video and store them."""
@@ -84,8 +82,13 @@ class Projection:
         for count, video in enumerate(self._all_videos(), 1):
             self.note(video)
             told(count)
-        self._database.move_cursor(CURSOR, newest)
+        self._move_cursor(newest)
         return count
+
+    def _move_cursor(self, newest: int) -> None:
+        # Last: whoever dies before it reads the same events again, and notes the same.
+        self._database.move_cursor(CURSOR, newest)
+        self._cursor = newest
 
     def _since(self, storage_id: int) -> set[VideoId]:
         """The videos that events after this one are about."""

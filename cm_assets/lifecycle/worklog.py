@@ -99,11 +99,6 @@ class WorkLog:
         made = {stage: self.made(video, stage) for stage in STAGES}
         return {stage: one for stage, one in made.items() if one is not None}
 
-    def runs(self, video: VideoId, *, active: bool, limit: int = 10) -> list[dg.DagsterRun]:
-        """Runs of a video, newest first; only those that have not ended if `active`."""
-        wanted = dg.RunsFilter(tags={PARTITION_TAG: video}, statuses=list(ACTIVE) if active else None)
-        return list(self.instance.get_runs(wanted, limit=limit))
-
     def newest_run(self, video: VideoId) -> dg.RunRecord | None:
         """The newest run of a video that the intake launched, ended or not. How other people's end is their matter."""
         records = self.instance.get_run_records(dg.RunsFilter(tags={VIDEO_TAG: video}), limit=1)

@@ -289,17 +289,7 @@ class Database:
             if updated.rowcount == 0:
                 connection.execute(progress.insert().values(video_id=video, stage=stage, **values))
 
-    def progress(self, video: VideoId) -> dict[str, float]:
-        """How far each stage of a video has come, 0 to 1; only stages that have reported."""
-        import sqlalchemy as sa
-
-        from cm_assets.storage.tables import progress
-
-        query = sa.select(progress.c.stage, progress.c.share).where(progress.c.video_id == video)
-        with self._engine.connect() as connection:
-            return {row.stage: row.share for row in connection.execute(query)}
-
-    def all_progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, float]]:
+    def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, float]]:
         """How far each stage of each of these videos has come."""
         import sqlalchemy as sa
 

@@ -87,7 +87,7 @@ def test_what_is_made_is_stored_and_the_work_folder_goes(shop: Shop) -> None:
     assert result.success
     assert calls == 1
     assert not seen[0].exists()
-    assert shop.database.progress("a-video") == {"script": 1.0}
+    assert shop.database.progress(["a-video"]) == {"a-video": {"script": 1.0}}
 
 
 def test_a_transient_failure_is_tried_again_as_often_as_the_table_says(shop: Shop) -> None:

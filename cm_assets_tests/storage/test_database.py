@@ -147,9 +147,9 @@ def test_progress_is_overwritten_and_forgotten(url: str) -> None:
     database.add(ROW)
     for share in (0.0, 0.5, 0.7):
         database.report_progress("a", "render", share)
-    assert database.progress("a") == {"render": 0.7}
+    assert database.progress(["a"]) == {"a": {"render": 0.7}}
     database.close("a", "done")
-    assert database.progress("a") == {}
+    assert database.progress(["a"]) == {}
 
 
 def _add(url: str, number: int) -> None:
