@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,8 @@ class Home:
         for one in own:
             one.kill()
         for process in self.processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         for one in own:
             one.wait()
         assert until(lambda: not self.processes(), 10)
@@ -111,6 +113,16 @@ class Home:
             check=True,
         )
         return json.loads(done.stdout.partition("=> ")[2])
+
+
+def called(name: str, among: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """The living among some processes whose program's name holds this one."""
+    found = []
+    for process in among:
+        with suppress(psutil.Error, OSError):
+            if name in process.name() and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.1) -> Any:

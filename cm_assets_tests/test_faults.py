@@ -15,7 +15,7 @@ import pytest
 
 from cm_assets.media.ffmpeg import find
 from cm_assets.orchestration.workers import WORKER_TAG, Worker
-from cm_assets_tests.conftest import SHORT, Home, Up, until
+from cm_assets_tests.conftest import SHORT, Home, Up, called, until
 from cm_assets_tests.emulators.openai_server import Fault, OpenAIServer
 from cm_assets_tests.test_make import LONG, ONCE, materializations, slots_taken, unfinished
 
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.live
 
 def renderers(home: Home) -> list[psutil.Process]:
     """The ffmpeg processes of a home."""
-    return [process for process in home.processes() if "ffmpeg" in process.name()]
+    return called("ffmpeg", home.processes())
 
 
 def test_a_step_that_is_killed_is_made_again_and_leaves_no_child(home: Home) -> None:

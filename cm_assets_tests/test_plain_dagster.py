@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -62,7 +63,8 @@ def dev(home: Home) -> Iterator[Up]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
         for one in psutil.wait_procs(family, 5)[1]:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def test_materialize_all_makes_and_posts_a_video(dev: Up) -> None:

@@ -18,6 +18,7 @@ from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailur
 from cm_assets.models.script import Scene, Script
 from cm_assets.partitions import PARTITIONS
 from cm_assets.storage.database import Database
+from cm_assets_tests.conftest import called
 
 UP_FOR_RETRY = dg.DagsterEventType.STEP_UP_FOR_RETRY
 MADE = Script(title="A title", scenes=(Scene(text="Hello."),), writer="test")
@@ -225,7 +226,7 @@ def test_the_time_limit_ends_the_work_and_what_it_started(shop: Shop, monkeypatc
     assert time.monotonic() - start < 20
     assert calls == 1
     assert "took longer than its" in said(result)
-    assert not [one for one in psutil.Process().children(recursive=True) if "ffmpeg" in one.name()]
+    assert not called("ffmpeg", psutil.Process().children(recursive=True))
 
 
 def test_no_engine_can_catch_its_time_limit(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

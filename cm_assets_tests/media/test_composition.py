@@ -26,6 +26,7 @@ from cm_assets.media.segments import cache_key
 from cm_assets.media.soundtrack import build
 from cm_assets.models.base import SAMPLES_PER_FRAME, PermanentFailure
 from cm_assets.models.clips import ClipSpec, Credit
+from cm_assets_tests.conftest import called
 from cm_assets_tests.media.conftest import Clip
 
 FONTS = fonts_folder()
@@ -319,7 +320,7 @@ def test_an_exception_out_of_a_signal_ends_all_within_five_seconds(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     assert time.monotonic() - started < 6
-    assert not [one for one in psutil.Process().children(recursive=True) if "ffmpeg" in one.name()]
+    assert not called("ffmpeg", psutil.Process().children(recursive=True))
     assert not (tmp_path / "v" / "video.mp4").exists()
     assert not list((tmp_path / "v" / "cache").glob("*.mp4"))
 

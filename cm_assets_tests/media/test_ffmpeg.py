@@ -9,13 +9,14 @@ import pytest
 
 from cm_assets.media.ffmpeg import Ffmpeg, Group, arguments, find, source
 from cm_assets.models.base import PermanentFailure
+from cm_assets_tests.conftest import called
 from cm_assets_tests.media.conftest import Clip
 
 ENDLESS = ["-re", "-f", "lavfi", "-i", "testsrc2=size=64x64:rate=30", "-f", "null", "-"]
 
 
 def children() -> list[psutil.Process]:
-    return [one for one in psutil.Process().children(recursive=True) if "ffmpeg" in one.name()]
+    return called("ffmpeg", psutil.Process().children(recursive=True))
 
 
 def gone(seconds: float = 5) -> bool:

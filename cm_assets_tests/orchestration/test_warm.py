@@ -12,7 +12,7 @@ import pytest
 from cm_assets.orchestration import launcher as launching
 from cm_assets.orchestration.launcher import Nursery, WarmParent
 from cm_assets.orchestration.workers import Worker, started
-from cm_assets_tests.conftest import until
+from cm_assets_tests.conftest import called, until
 
 COMMAND = """
 import os, signal, subprocess, sys, time
@@ -152,7 +152,7 @@ def test_changed_code_and_configuration_make_another_parent(program: Path, monke
 
 def sleepers() -> list[psutil.Process]:
     """The children that the workers of this test process started."""
-    return [one for one in psutil.process_iter() if one.name() == "sleep" and "600" in _command(one)]
+    return [one for one in called("sleep", psutil.process_iter()) if "600" in _command(one)]
 
 
 def _command(process: psutil.Process) -> list[str]:
