@@ -27,6 +27,9 @@ UI_STARTS = 5
 
 def serve(settings: Settings, port: int, stop_asked: threading.Event) -> int:
     """Run until `stop_asked` is set; the exit code."""
+    if settings.dagster_home is not None:
+        typer.echo(f"cm: CM_DAGSTER_HOME: the daemons of {settings.dagster_home} make this home's videos", err=True)
+        return 2
     client = Client(settings)
     port = _port(port)
     if port == 0:

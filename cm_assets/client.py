@@ -151,6 +151,8 @@ class Client:
 
         kind = dg.AssetMaterialization if approved else dg.AssetObservation
         with self._projection() as projection:
+            if not projection.knows(video):
+                raise NotToBeReviewed(f"{video} was made by another Dagster instance: set CM_DAGSTER_HOME to its home")
             event = kind(asset_key=ASSET, partition=video, metadata=dict(metadata))
             projection.instance.report_runless_asset_event(event)
             # An engine would see it too, but none may run.
@@ -225,7 +227,7 @@ class Client:
     def _statuses(self, requests: Sequence[StoredRequest]) -> list[Status]:
         ids = [stored.id for stored in requests]
         noted, shares = self.database.noted(ids), self.database.progress(ids)
-        now, engine = datetime.now(UTC), homes.engine_runs(self.settings)
+        now, engine = datetime.now(UTC), homes.somebody_works(self.settings, self.database)
         return [
             derive(
                 stored,
@@ -249,7 +251,13 @@ class Client:
 
     @contextmanager
     def engine(self) -> Iterator[None]:
-        """Have an engine for as long as the block runs, the home's own if there is one."""
+        """Have an engine for as long as the block runs, the home's own if there is one.
+
+        Where daemons of Dagster's do its work, there is none, and none is needed.
+        """
+        if self.settings.dagster_home is not None:
+            yield
+            return
         with homes.needing_engine(self.settings):
             self.ensure_engine()
             yield
@@ -260,7 +268,7 @@ class Client:
         Raises:
             TransientFailure: it died again and again.
         """
-        if homes.engine_runs(self.settings):
+        if self.settings.dagster_home is not None or homes.engine_runs(self.settings):
             return
         folder = homes.engine_folder(self.settings)
         if self._starts >= ENGINE_STARTS:
@@ -294,7 +302,10 @@ class Client:
 
     def works_on(self, video: VideoId) -> bool:
         """Whether a run of the video is in flight."""
-        return homes.engine_runs(self.settings) and facts_of(self.database.noted([video]).get(video)).active
+        return (
+            homes.somebody_works(self.settings, self.database)
+            and facts_of(self.database.noted([video]).get(video)).active
+        )
 
     def engine_log(self) -> Path:
         """Where the engine writes what happens to it."""

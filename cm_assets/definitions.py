@@ -14,6 +14,7 @@ from cm_assets.assets.review import review
 from cm_assets.assets.script import script
 from cm_assets.assets.stage import Stages
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.resources import Channel, Footage, ModelIOManager, Speakers, Studio, writers
@@ -53,6 +54,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
     return dg.Definitions(
         assets=[brief, script, audio, background_clips, render, review, outbox],
         jobs=[produce_video, publish_video],
+        sensors=[backstop(settings)],
         resources={**resources, **(overrides or {})},
         executor=forked_executor,
     )

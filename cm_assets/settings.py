@@ -38,6 +38,7 @@ class Settings(BaseSettings):
     Attributes:
         home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
         artifacts_url: folder or fsspec URL of the artifact store; `<home>/artifacts` by default.
+        dagster_home: the Dagster home whose daemons make this home's videos, where `cm up` and `cm make` do not.
         database_url: SQLAlchemy URL of the intent database; SQLite in `home` by default.
         outbox: the local channel folder; `<home>/outbox` by default.
         voices: voice engines in order of preference.
@@ -58,6 +59,7 @@ class Settings(BaseSettings):
 
     home: Path = Path(".cm")
     artifacts_url: str = ""
+    dagster_home: Path | None = None
     database_url: str = ""
     outbox: Path | None = None
     voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
@@ -80,7 +82,9 @@ class Settings(BaseSettings):
     def _read_rates(cls, value: object) -> object:
         return _rates(value) if isinstance(value, str) else value
 
-    @field_validator("home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after")
+    @field_validator(
+        "home", "dagster_home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks

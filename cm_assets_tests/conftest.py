@@ -32,7 +32,7 @@ class Home:
 
     @property
     def path(self) -> Path:
-        return self.folder / "home"
+        return Path(self.variables.get("CM_HOME", self.folder / "home"))
 
     def environment(self) -> dict[str, str]:
         kept = {
@@ -71,6 +71,13 @@ class Home:
     def made(self, *arguments: str | Path) -> dict[str, Any]:
         done = self.run("make", *arguments, "--json")
         assert done.returncode == 0, done.stderr + done.stdout
+        status: dict[str, Any] = json.loads(done.stdout)
+        return status
+
+    def told(self, video: str) -> dict[str, Any]:
+        """What `cm status` says."""
+        done = self.run("status", video, "--json")
+        assert done.returncode == 0, done.stderr
         status: dict[str, Any] = json.loads(done.stdout)
         return status
 

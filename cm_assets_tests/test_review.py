@@ -20,14 +20,9 @@ mutation($e: ReportRunlessAssetEventsParams!) { reportRunlessAssetEvents(eventPa
 """
 
 
-def told(home: Home, video: str) -> dict[str, Any]:
-    status: dict[str, Any] = json.loads(home.run("status", video, "--json").stdout)
-    return status
-
-
 def reaches(home: Home, video: str, state: str, seconds: float = 120) -> dict[str, Any]:
-    assert until(lambda: told(home, video)["state"] == state, seconds, 0.5), told(home, video)
-    return told(home, video)
+    assert until(lambda: home.told(video)["state"] == state, seconds, 0.5), home.told(video)
+    return home.told(video)
 
 
 def posts(home: Home, video: str) -> list[Path]:
@@ -74,7 +69,7 @@ def test_a_rejected_topic_is_written_anew_and_posted_when_it_is_approved(reviewi
 
     feedback = 'Say "waves",\nand be brief <b>'
     assert home.run("reject", video, "--feedback", feedback, "--by", "Ada").returncode == 0
-    assert until(lambda: told(home, video)["render_sha256"] not in {"", first["render_sha256"]}, 120, 0.5)
+    assert until(lambda: home.told(video)["render_sha256"] not in {"", first["render_sha256"]}, 120, 0.5)
     second = reaches(home, video, "awaiting_review")
     asked = reviewing.server.requests[-1].body["messages"]
     assert [message["role"] for message in asked] == ["system", "user", "assistant", "user"]
@@ -117,6 +112,6 @@ def test_own_scenes_go_back_to_their_author_and_a_wait_outlives_the_engine(home:
     done = home.run("make", request)
     assert done.returncode == 1, done.stderr
     assert "The robot is too small." in done.stderr
-    status = told(home, video)
+    status = home.told(video)
     assert (status["state"], status["feedback"]) == ("rejected", "The robot is too small.")
     assert posts(home, video) == []

@@ -26,18 +26,11 @@ def listed(home: Home, *options: str) -> list[dict[str, Any]]:
     return videos
 
 
-def told(home: Home, video: str) -> dict[str, Any]:
-    done = home.run("status", video, "--json")
-    assert done.returncode == 0, done.stderr
-    status: dict[str, Any] = json.loads(done.stdout)
-    return status
-
-
 def test_a_request_is_taken_in_once_and_waits_for_an_engine(home: Home) -> None:
     video = submitted(home, seed=1)
     assert submitted(home, seed=1) == video
     assert submitted(home, "--new", seed=1) != video
-    status = told(home, video)
+    status = home.told(video)
     assert (status["state"], status["waiting_for"]) == ("queued", "an engine: start one with cm up")
     assert not (home.path / "engine" / "engine.log").exists()
     assert {one["id"] for one in listed(home)} >= {video}
@@ -78,10 +71,10 @@ def test_a_list_goes_on_where_a_page_ended_and_knows_its_states(home: Home) -> N
 def test_a_video_that_waits_is_cancelled_and_asked_for_again(home: Home) -> None:
     video = submitted(home)
     assert "cancelled" in home.run("cancel", video).stderr
-    assert told(home, video)["state"] == "cancelled"
+    assert home.told(video)["state"] == "cancelled"
     assert "was not in the making" in home.run("cancel", video).stderr
     assert "is asked for again" in home.run("retry", video).stderr
-    assert told(home, video)["state"] == "queued"
+    assert home.told(video)["state"] == "queued"
     assert "has nothing to retry" in home.run("retry", video).stderr
 
 
@@ -92,7 +85,7 @@ def test_priorities_can_change_while_a_video_waits(home: Home) -> None:
         assert home.run("reprioritise", video, wrong).returncode == 2
     home.run("cancel", video)
     assert "does not wait any more" in home.run("reprioritise", video, "2").stderr
-    assert told(home, video)["priority"] == 1
+    assert home.told(video)["priority"] == 1
 
 
 def test_status_and_list_are_answered_without_dagster() -> None:
@@ -129,8 +122,8 @@ def test_the_backlog_runs_in_order_and_status_tells_the_truth(home: Home) -> Non
 def test_cancel_stops_the_work_and_retry_goes_on_from_there(home: Home) -> None:
     process = home.start("up", "--port", "0")
     video = submitted(home, scenes=LONG)
-    assert until(lambda: told(home, video)["stages"][4]["share"] > 0, 90, 0.3)
-    status = told(home, video)
+    assert until(lambda: home.told(video)["stages"][4]["share"] > 0, 90, 0.3)
+    status = home.told(video)
     assert status["state"] == "producing"
     assert status["stages"][4]["state"] == "running"
     start = time.monotonic()
@@ -138,7 +131,7 @@ def test_cancel_stops_the_work_and_retry_goes_on_from_there(home: Home) -> None:
     assert time.monotonic() - start < 6
     assert not called("ffmpeg", home.processes())
     assert unfinished(home) == 0
-    assert told(home, video)["state"] == "cancelled"
+    assert home.told(video)["state"] == "cancelled"
     assert home.run("retry", video).returncode == 0
     assert home.run("watch", video, seconds=150).returncode == 0
     assert materializations(home) == ONCE

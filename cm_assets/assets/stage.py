@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 import dagster as dg
 
 from cm_assets.checks.finding import Finding, specs
-from cm_assets.lifecycle.worklog import RESUME_AT
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, RESUME_AT
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import STAGES, StagePolicy
@@ -92,6 +92,10 @@ class Stages:
         policy = STAGES[name]
         if not is_video_id(video):
             raise dg.Failure(f"{video!r} is no video id: lower-case letters, digits and hyphens", allow_retries=False)
+        attempt = context.run.tags.get(ATTEMPT_TAG)
+        if attempt is not None and int(attempt) != self._database.attempt(video):
+            # It was launched late by somebody who had been taken for dead.
+            raise dg.Failure("another run has taken its place", allow_retries=False)
         self._work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
         try:

@@ -15,7 +15,8 @@ from cm_assets.partitions import VideoId, is_video_id
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database, StoredRequest
 
-CURSOR = "assets"
+CURSOR = "assets@"
+"""Beginning of a cursor's name: how far the events of one Dagster instance were read."""
 
 PAGE = 500
 
@@ -36,7 +37,8 @@ class Projection:
         self._database = database
         self._worklog = worklog
         self._store = store
-        self._cursor = database.cursor(CURSOR)
+        self._name = cursor_of(worklog)
+        self._cursor = database.cursor(self._name)
         # What an earlier engine left as in flight is looked at again, whatever became of it.
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
         self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
@@ -71,6 +73,10 @@ class Projection:
         self._database.note(video, facts.model_dump())
         return facts
 
+    def knows(self, video: VideoId) -> bool:
+        """Whether this instance has made the video's render."""
+        return self._worklog.made(video, "render") is not None
+
     def rebuild(self, told: Callable[[int], None]) -> int:
         """Gather the facts of every video anew; how many there are.
 
@@ -87,7 +93,7 @@ class Projection:
 
     def _move_cursor(self, newest: int) -> None:
         # Last: whoever dies before it reads the same events again, and notes the same.
-        self._database.move_cursor(CURSOR, newest)
+        self._database.move_cursor(self._name, newest)
         self._cursor = newest
 
     def _since(self, storage_id: int) -> set[VideoId]:
@@ -112,6 +118,21 @@ class Projection:
         while page := self._database.newest(limit=PAGE, before=before):
             yield from (stored.id for stored in page)
             before = page[-1]
+
+
+def cursor_of(worklog: WorkLog) -> str:
+    """The name of the cursor of a Dagster instance."""
+    return CURSOR + worklog.instance_id()
+
+
+def other_instances(database: Database, own: str) -> bool:
+    """Whether videos of this database were made by another Dagster instance, which alone knows what it made.
+
+    Args:
+        database: of the home.
+        own: name of the cursor of the instance that asks.
+    """
+    return any(name != own for name in database.cursors(CURSOR))
 
 
 def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:

@@ -17,6 +17,9 @@ PARTITION_TAG = "dagster/partition"
 VIDEO_TAG = "cm/video"
 """On the runs that the intake launches."""
 
+ATTEMPT_TAG = "cm/attempt"
+"""On the same runs: which of the video's runs it is. Only the last may work."""
+
 STOPPED_TAG = "cm/stopped"
 """On runs that ended because their engine did: their videos go on when the next engine starts."""
 
@@ -75,6 +78,10 @@ class WorkLog:
     def __init__(self, instance: dg.DagsterInstance) -> None:
         self.instance = instance
 
+    def instance_id(self) -> str:
+        """What tells this Dagster instance from others, however often it is opened."""
+        return str(self.instance.run_storage.get_run_storage_id())  # type: ignore[attr-defined]
+
     def newest_event(self) -> int:
         """Storage id of the newest event about any asset."""
         return int(self.instance.event_log_storage.get_maximum_record_id() or 0)
@@ -99,10 +106,20 @@ class WorkLog:
         made = {stage: self.made(video, stage) for stage in STAGES}
         return {stage: one for stage, one in made.items() if one is not None}
 
-    def newest_run(self, video: VideoId) -> dg.RunRecord | None:
-        """The newest run of a video that the intake launched, ended or not. How other people's end is their matter."""
-        records = self.instance.get_run_records(dg.RunsFilter(tags={VIDEO_TAG: video}), limit=1)
+    def run_of(self, video: VideoId, attempt: int) -> dg.RunRecord | None:
+        """The run that was launched for a video as its so-manyth. How runs of other people end is their matter."""
+        tags = {VIDEO_TAG: video, ATTEMPT_TAG: str(attempt)}
+        records = self.instance.get_run_records(dg.RunsFilter(tags=tags), limit=1)
         return records[0] if records else None
+
+    def in_flight(self) -> dict[VideoId, dg.RunRecord]:
+        """The runs that have not ended, by video."""
+        records = self.instance.get_run_records(dg.RunsFilter(statuses=list(ACTIVE)))
+        return {
+            record.dagster_run.tags[PARTITION_TAG]: record
+            for record in records
+            if PARTITION_TAG in record.dagster_run.tags
+        }
 
     def worker_pids(self, run: dg.DagsterRun) -> list[int]:
         """The processes that executed a run and its steps, as they said themselves; the run's own first."""

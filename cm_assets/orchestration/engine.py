@@ -20,17 +20,14 @@ from types import FrameType
 import dagster as dg
 import psutil
 
-from cm_assets.lifecycle.catalogue import catalogue
-from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.projection import cursor_of, other_instances
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
-from cm_assets.orchestration.inbox import Inbox
-from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.processes import start, sweep
+from cm_assets.orchestration.rounds import Rounds
 from cm_assets.settings import Settings
-from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 
 log = logging.getLogger("cm_assets.engine")
@@ -78,25 +75,16 @@ class Engine:
                 launcher = stack.enter_context(Launcher(instance, self._socket))
                 database = Database(self._settings.database)
                 database.forget_progress()
-                capacity = self._settings.max_concurrent_runs + 2
-                store = ArtifactStore(self._settings.artifacts, self._settings.cache)
-                projection = Projection(database, worklog, store)
-                intake = Intake(
-                    database,
-                    worklog,
-                    projection,
-                    launcher,
-                    home=self._settings.home,
-                    capacity=capacity,
-                    most_lost_runs=self._settings.max_lost_runs,
-                )
-                inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
+                # Whoever had claimed a launch was swept away.
+                database.release()
+                if other_instances(database, cursor_of(worklog)):
+                    log.warning("another Dagster instance has made videos of this home: what is open is made anew")
+                rounds = Rounds(self._settings, database, instance, launcher, home=self._settings.home)
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
                     self._supervise()
-                    inbox.tick()
-                    intake.tick()
+                    rounds.go()
                     time.sleep(TICK)
                 self._shut_down(worklog)
         finally:

@@ -5,6 +5,7 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,8 +17,17 @@ from cm_assets.settings import Settings
 if TYPE_CHECKING:
     import dagster as dg
 
+    from cm_assets.storage.database import Database
+
 MARKER = "CM_ENGINE_OF"
 """Environment variable that every process of an engine carries: the home that it works for."""
+
+
+BACKSTOP = "backstop"
+"""Cursor that says when the sensor last went the rounds, in seconds since 1970."""
+
+BACKSTOP_LIMIT = 60
+"""Seconds after which a sensor that was not seen again is taken for gone."""
 
 
 def engine_folder(settings: Settings) -> Path:
@@ -27,26 +37,30 @@ def engine_folder(settings: Settings) -> Path:
 
 def prepare(settings: Settings) -> None:
     """Write the home's `dagster.yaml` and point this process and its children at it. Cheap; imports no Dagster."""
-    for folder in (settings.home, engine_folder(settings), settings.home / "dagster"):
-        folder.mkdir(parents=True, exist_ok=True)
+    os.environ["CM_HOME"] = str(settings.home)
+    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
+    os.environ["DAGSTER_HOME"] = str(settings.dagster_home or settings.home)
+    engine_folder(settings).mkdir(parents=True, exist_ok=True)
+    if settings.dagster_home is not None:
+        return
+    (settings.home / "dagster").mkdir(exist_ok=True)
     text = _dagster_yaml(settings)
     path = settings.home / "dagster.yaml"
     if not path.is_file() or path.read_text() != text:
         part = path.with_name(f".dagster.{os.getpid()}.yaml")
         part.write_text(text)
         part.replace(path)
-    os.environ["DAGSTER_HOME"] = str(settings.home)
-    os.environ["CM_HOME"] = str(settings.home)
-    os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
 
 
 def open_instance(settings: Settings) -> "dg.DagsterInstance":
-    """The home's Dagster instance, its tables created by exactly one process.
+    """The Dagster instance that makes the home's videos, its tables created by exactly one process.
 
     Processes that meet a new SQLite home together would race each other's migrations and leave it unusable.
     """
     import dagster as dg
 
+    if settings.dagster_home is not None:
+        return dg.DagsterInstance.get()  # its own daemons have made it
     alone = Lock(engine_folder(settings) / "instance.lock")
     alone.take(wait=True)
     try:
@@ -118,6 +132,11 @@ def engine_runs(settings: Settings) -> bool:
     return True
 
 
+def somebody_works(settings: Settings, database: "Database") -> bool:
+    """Whether an engine lives in this home, or a sensor of Dagster's daemon does its work."""
+    return engine_runs(settings) or time.time() - database.cursor(BACKSTOP) < BACKSTOP_LIMIT
+
+
 @contextmanager
 def needing_engine(settings: Settings) -> Iterator[None]:
     """Keep an engine alive (which `Client.ensure_engine` starts) for as long as the block runs."""
@@ -170,6 +189,7 @@ run_monitoring:
   enabled: true
   poll_interval_seconds: 5
   max_resume_run_attempts: 0
+  start_timeout_seconds: 90
   free_slots_after_run_end_seconds: 5
   cancel_timeout_seconds: 30
   max_runtime_seconds: {int(RUN_MAXIMUM)}

@@ -10,6 +10,7 @@ import os
 import stat
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from cm_assets.lifecycle.catalogue import Catalogue
@@ -65,12 +66,14 @@ class Inbox:
     def _settled(self) -> Iterator[Path]:
         """Files that nobody writes to any more, the oldest first."""
         found = []
-        for entry in os.scandir(self._folder):
-            if entry.name.startswith(".") or Path(entry.name).suffix.lower() not in SUFFIXES:
-                continue
-            status = entry.stat(follow_symlinks=False)
-            if not stat.S_ISDIR(status.st_mode) and time.time() - status.st_mtime >= SETTLED:
-                found.append((status.st_mtime_ns, entry.name))
+        with os.scandir(self._folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or Path(entry.name).suffix.lower() not in SUFFIXES:
+                    continue
+                with suppress(FileNotFoundError):  # somebody else has just taken it
+                    status = entry.stat(follow_symlinks=False)
+                    if not stat.S_ISDIR(status.st_mode) and time.time() - status.st_mtime >= SETTLED:
+                        found.append((status.st_mtime_ns, entry.name))
         return (self._folder / name for _, name in sorted(found))
 
     def _take(self, path: Path) -> None:
@@ -92,8 +95,10 @@ class Inbox:
         log.warning("%s is refused: %s", path.name, why)
         target = _free(path, self._folder / "rejected")
         # The reason first: a file that lies there has one.
-        target.with_name(target.name + ".error.txt").write_text(why + "\n", encoding="utf-8")
-        _move(path, self._folder / "rejected")
+        reason = target.with_name(target.name + ".error.txt")
+        reason.write_text(why + "\n", encoding="utf-8")
+        if not _move(path, self._folder / "rejected") and not target.exists():
+            reason.unlink()
 
 
 def _content(path: Path) -> bytes:
@@ -119,5 +124,10 @@ def _free(path: Path, folder: Path) -> Path:
     return target
 
 
-def _move(path: Path, folder: Path) -> None:
-    path.replace(_free(path, folder))
+def _move(path: Path, folder: Path) -> bool:
+    """Put a file into a folder; False if somebody else has taken it away."""
+    try:
+        path.replace(_free(path, folder))
+    except FileNotFoundError:
+        return False
+    return True

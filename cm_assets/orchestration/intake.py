@@ -1,19 +1,24 @@
-"""The intake: hands what is wanted to Dagster's queue, in order, and notes how it ended."""
+"""The intake: hands what is wanted to Dagster's queue, in order, and notes how it ended.
+
+Several may look at once, and any may die at any moment: whoever launches a run claims its number first, and a run whose
+number is no longer the last of its video does no work.
+"""
 
 import logging
 import time
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, next_step
 from cm_assets.lifecycle.projection import Projection
-from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog
 from cm_assets.models.review import Review
-from cm_assets.orchestration.launching import CodeServerAway, Launcher, LaunchFailed
+from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS
 from cm_assets.policies import RUN_MAXIMUM
@@ -27,6 +32,26 @@ FOR_EVER = timedelta(days=36500)
 CANCEL_GRACE = 2.0
 """Seconds that a cancelled run has to say which process it is."""
 
+CLAIM = timedelta(seconds=30)
+"""How long a launch may take; who has not launched by then is taken for dead."""
+
+STILLBORN = timedelta(seconds=60)
+"""Age at which a run that never came into the queue is given up: whoever was about to put it there has died."""
+
+
+class Launcher(Protocol):
+    """Launches runs, or hands them to somebody who does."""
+
+    def launch(
+        self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    ) -> str | None:
+        """Launch a run of a job, limited to some stages of a video; its id, or None if that happens later.
+
+        Raises:
+            LaunchFailed: Dagster said no, and why.
+            CodeServerAway: nobody is there to ask.
+        """
+
 
 class Intake:
     """Looks at what is wanted and acts on it.
@@ -36,7 +61,7 @@ class Intake:
         worklog: what ran.
         projection: what status and lists are told.
         launcher: launches runs.
-        home: whose processes may be killed.
+        home: whose processes may be killed; None where Dagster's own launcher ends them.
         most_lost_runs: runs of a video that may die without a word before it counts as failed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
     """
@@ -48,7 +73,7 @@ class Intake:
         projection: Projection,
         launcher: Launcher,
         *,
-        home: Path,
+        home: Path | None,
         capacity: int,
         most_lost_runs: int,
     ) -> None:
@@ -61,18 +86,22 @@ class Intake:
         self._most_lost_runs = most_lost_runs
         self._cancelled_at: dict[str, float] = {}
 
-    def tick(self) -> None:
-        """One look."""
-        active = {
-            run.tags[PARTITION_TAG]: run
-            for run in self._worklog.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE)))
-            if PARTITION_TAG in run.tags
-        }
+    def tick(self, now: datetime | None = None) -> None:
+        """One look.
+
+        Args:
+            now: the time.
+        """
+        now = now or datetime.now(UTC)
+        # Before the runs: who launches in between has then claimed a number that these rows do not have.
+        backlog = self._database.backlog(now, 2 * self._capacity)
+        records = self._worklog.in_flight()
+        active = {video: record.dagster_run for video, record in records.items()}
         self._projection.advance(active)
         self._cancel_unwanted(active)
+        self._give_up_stillborn(records, now)
         room = self._capacity - len(active)
-        now = datetime.now(UTC)
-        for request in self._database.backlog(now, self._capacity + len(active)):
+        for request in backlog:
             if room <= 0:
                 break
             if request.id not in active and self._advance(request, now):
@@ -80,7 +109,10 @@ class Intake:
 
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
-        if self._ended_badly(stored):
+        if stored.claimed_until is not None and stored.claimed_until > now:
+            return False
+        lost = self._lost(stored)
+        if lost is None:
             return False
         request = parse(stored.document)
         all_made = self._worklog.all_made(stored.id)
@@ -94,61 +126,78 @@ class Intake:
         elif isinstance(step, Awaiting):
             self._database.postpone(stored.id, now + FOR_EVER, "approval")
         elif isinstance(step, Launch):
-            self._worklog.instance.add_dynamic_partitions(PARTITIONS, [stored.id])
-            self._database.forget_progress(stored.id)
-            try:
-                run_id = self._launcher.launch(
-                    # Dagster serves the highest number first, a request's 1 is the most urgent.
-                    step.job,
-                    step.stages,
-                    stored.id,
-                    {"dagster/priority": str(-stored.priority)},
-                    self._answer(stored.id, review) if step.answers else {},
-                )
-            except CodeServerAway as away:
-                log.warning("%s: %s", stored.id, away)
-                return False
-            except LaunchFailed as failure:
-                log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
-                self._database.close(stored.id, "failed", str(failure))
-                return False
-            log.info("%s: %s of %s as run %s", stored.id, step.job, ", ".join(step.stages), run_id)
-            return True
+            config = self._answer(stored.id, review) if step.answers else {}
+            return self._launch(stored, step, config, now, lost=lost)
         else:
             self._database.postpone(stored.id, step.until, step.reason)
         return False
+
+    def _launch(
+        self, stored: StoredRequest, step: Launch, config: Mapping[str, Any], now: datetime, *, lost: bool
+    ) -> bool:
+        attempt = self._database.claim(stored, now, now + CLAIM, lost=lost)
+        if attempt is None:
+            return False
+        self._worklog.instance.add_dynamic_partitions(PARTITIONS, [stored.id])
+        self._database.forget_progress(stored.id)
+        # Dagster serves the highest number first, a request's 1 is the most urgent.
+        tags = {"dagster/priority": str(-stored.priority), ATTEMPT_TAG: str(attempt)}
+        try:
+            run_id = self._launcher.launch(step.job, step.stages, stored.id, tags, config)
+        except CodeServerAway as away:
+            log.warning("%s: %s", stored.id, away)
+            self._database.release(stored.id, attempt)
+            return False
+        except LaunchFailed as failure:
+            log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+            self._database.close(stored.id, "failed", str(failure))
+            return False
+        if run_id is not None:
+            self._database.release(stored.id, attempt)
+        log.info("%s: %s of %s, run %s", stored.id, step.job, ", ".join(step.stages), run_id or "to come")
+        return True
 
     def _answer(self, video: str, review: Review) -> dict[str, Any]:
         """Run config that has the script answer a rejection: it names the script that was rejected."""
         rejected = self._worklog.script_before(video, review.decided)
         return {"ops": {"script": {"config": {"feedback": review.feedback, "revises": rejected or ""}}}}
 
-    def _ended_badly(self, stored: StoredRequest) -> bool:
-        """Judge the newest run since the video was last asked for; whether nothing more is to be done for it now."""
-        record = self._worklog.newest_run(stored.id)
+    def _lost(self, stored: StoredRequest) -> bool | None:
+        """Whether the run before died without a word; None if nothing more is to be done for the video now."""
+        record = self._worklog.run_of(stored.id, stored.attempt)
         if record is None or record.create_timestamp < stored.wanted_at:
             return False
         run = record.dagster_run
         if run.status == dg.DagsterRunStatus.CANCELED and STOPPED_TAG not in run.tags:
-            return self._database.close(stored.id, "cancelled", "its run was cancelled")
+            self._database.close(stored.id, "cancelled", "its run was cancelled")
+            return None
         if run.status != dg.DagsterRunStatus.FAILURE:
             return False
         if self._worklog.overran(run):
-            return self._database.close(stored.id, "failed", f"its run took longer than {RUN_MAXIMUM / 60:g} minutes")
+            self._database.close(stored.id, "failed", f"its run took longer than {RUN_MAXIMUM / 60:g} minutes")
+            return None
         failure = self._worklog.failure(run)
         if failure is not None and failure.resume_at is not None:
             if failure.resume_at <= datetime.now(UTC):
                 return False
             self._database.postpone(stored.id, failure.resume_at, f"{failure.stage}: {failure.reason}")
-            return True
+            return None
         if failure is not None:
-            return self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
-        # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
-        kill_trees(self._worklog.worker_pids(run), self._home)
-        self._database.count_lost_run(stored.id)
+            self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
+            return None
         if stored.lost_runs + 1 >= self._most_lost_runs:
-            return self._database.close(stored.id, "failed", f"its worker was lost {self._most_lost_runs} times")
-        return False
+            self._database.close(stored.id, "failed", f"its worker was lost {self._most_lost_runs} times")
+            return None
+        if self._home is not None:
+            # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
+            kill_trees(self._worklog.worker_pids(run), self._home)
+        return True
+
+    def _give_up_stillborn(self, records: Mapping[str, dg.RunRecord], now: datetime) -> None:
+        for record in records.values():
+            run = record.dagster_run
+            if run.status == dg.DagsterRunStatus.NOT_STARTED and now - record.create_timestamp > STILLBORN:
+                self._worklog.instance.report_run_failed(run, "It never came into the queue.")
 
     def _cancel_unwanted(self, active: dict[str, dg.DagsterRun]) -> None:
         for video, run in active.items():
@@ -159,6 +208,10 @@ class Intake:
     def _cancel(self, run: dg.DagsterRun) -> None:
         """End a run now. A killed step leaves nothing half made, so there is nothing to wait for."""
         instance = self._worklog.instance
+        if self._home is None:
+            if run.status != dg.DagsterRunStatus.CANCELING:
+                instance.run_coordinator.cancel_run(run.run_id)
+            return
         since = self._cancelled_at.setdefault(run.run_id, time.monotonic())
         if run.status in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}:
             pids = self._worklog.worker_pids(run)

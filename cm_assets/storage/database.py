@@ -21,7 +21,7 @@ from cm_assets.partitions import VideoId
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 
@@ -43,6 +43,8 @@ class StoredRequest:
         rank: place in the backlog, the lowest first.
         resume_at: nothing is done for the video before; None for at once.
         waiting_for: what it waits for until then.
+        attempt: how many runs were to be launched for it, all in all; the last of them alone may work.
+        claimed_until: somebody is launching its run, and must be done by then.
     """
 
     id: VideoId
@@ -60,6 +62,8 @@ class StoredRequest:
     rank: float = 0.0
     resume_at: datetime | None = None
     waiting_for: str = ""
+    attempt: int = 0
+    claimed_until: datetime | None = None
 
 
 class Taken(Exception):
@@ -268,14 +272,42 @@ class Database:
         with self._write() as connection:
             connection.execute(forgotten if video is None else forgotten.where(progress.c.video_id == video))
 
-    def count_lost_run(self, video: VideoId) -> None:
-        """Note that a run of the video died without a word."""
+    def claim(self, seen: StoredRequest, now: datetime, until: datetime, *, lost: bool) -> int | None:
+        """Become the one who launches the next run of an open video; its number, or None if somebody else is.
+
+        Args:
+            seen: the request, read before it was found that no run of the video is in flight.
+            now: the time.
+            until: when the claim ends by itself, should whoever has it die.
+            lost: whether the run before died without a word, which is counted.
+        """
         from cm_assets.storage.tables import requests
 
+        free = requests.c.claimed_until.is_(None) | (requests.c.claimed_until <= now)
+        chosen = (requests.c.id == seen.id) & requests.c.wanted & (requests.c.attempt == seen.attempt) & free
+        values = {"attempt": seen.attempt + 1, "claimed_until": until, "lost_runs": seen.lost_runs + lost}
         with self._write() as connection:
-            connection.execute(
-                requests.update().where(requests.c.id == video).values(lost_runs=requests.c.lost_runs + 1)
-            )
+            changed = connection.execute(requests.update().where(chosen).values(values))
+        return seen.attempt + 1 if changed.rowcount else None
+
+    def release(self, video: VideoId | None = None, attempt: int | None = None) -> None:
+        """End a claim: the run is in the queue, or cannot be launched now. Without a video, end all claims."""
+        from cm_assets.storage.tables import requests
+
+        released = requests.update().where(requests.c.claimed_until.is_not(None)).values(claimed_until=None)
+        if video is not None:
+            released = released.where((requests.c.id == video) & (requests.c.attempt == attempt))
+        with self._write() as connection:
+            connection.execute(released)
+
+    def attempt(self, video: VideoId) -> int:
+        """The number of the run that may work on a video; 0 if none was launched for it yet."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        with self._engine.connect() as connection:
+            return int(connection.scalar(sa.select(requests.c.attempt).where(requests.c.id == video)) or 0)
 
     def report_progress(self, video: VideoId, stage: str, share: float) -> None:
         """Overwrite how far the running step of a stage is, 0 to 1."""
@@ -329,6 +361,15 @@ class Database:
         with self._engine.connect() as connection:
             return int(connection.scalar(sa.select(cursors.c.value).where(cursors.c.name == name)) or 0)
 
+    def cursors(self, beginning: str) -> list[str]:
+        """The names of the cursors that begin so."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import cursors
+
+        with self._engine.connect() as connection:
+            return list(connection.scalars(sa.select(cursors.c.name).where(cursors.c.name.startswith(beginning))))
+
     def move_cursor(self, name: str, value: int) -> None:
         """Remember how far somebody has read."""
         from cm_assets.storage.tables import cursors
@@ -354,7 +395,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _stored(row: Any) -> StoredRequest:
     values = row._asdict()
-    for name in ("received_at", "wanted_at", "resume_at"):
+    for name in ("received_at", "wanted_at", "resume_at", "claimed_until"):
         if values[name] is not None and values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
             values[name] = values[name].replace(tzinfo=UTC)
     return StoredRequest(**values)

@@ -4,6 +4,7 @@ import dataclasses
 import errno
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -12,13 +13,14 @@ import pytest
 
 from cm_assets import policies
 from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
-from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, WorkLog
 from cm_assets.media.ffmpeg import find
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.script import Scene, Script
 from cm_assets.partitions import PARTITIONS
 from cm_assets.storage.database import Database
 from cm_assets_tests.conftest import called
+from cm_assets_tests.storage.test_database import NOW, ROW
 
 UP_FOR_RETRY = dg.DagsterEventType.STEP_UP_FOR_RETRY
 MADE = Script(title="A title", scenes=(Scene(text="Hello."),), writer="test")
@@ -36,7 +38,9 @@ class Shop:
     def work(self) -> Path:
         return self.folder / "work"
 
-    def run(self, body: Callable[[Stage], None], video: str = "a-video") -> tuple[dg.ExecuteInProcessResult, int]:
+    def run(
+        self, body: Callable[[Stage], None], video: str = "a-video", tags: dict[str, str] | None = None
+    ) -> tuple[dg.ExecuteInProcessResult, int]:
         """Materialize `script` with this body; the result and how often the body was called."""
         calls = 0
 
@@ -55,6 +59,7 @@ class Shop:
             instance=self.instance,
             resources={"stages": Stages(self.database, self.work), "io_manager": dg.mem_io_manager},
             raise_on_error=False,
+            tags=tags,
         )
         return result, calls
 
@@ -89,6 +94,22 @@ def test_what_is_made_is_stored_and_the_work_folder_goes(shop: Shop) -> None:
     assert calls == 1
     assert not seen[0].exists()
     assert shop.database.progress(["a-video"]) == {"a-video": {"script": 1.0}}
+
+
+def test_a_run_whose_place_was_taken_does_no_work(shop: Shop) -> None:
+    shop.database.add(replace(ROW, id="a-video"))
+    stored = shop.database.get("a-video")
+    assert stored is not None
+    assert shop.database.claim(stored, NOW, NOW, lost=False) == 1
+    assert shop.run(lambda _stage: None, tags={ATTEMPT_TAG: "1"})[0].success
+    stored = shop.database.get("a-video")
+    assert stored is not None
+    assert shop.database.claim(stored, NOW, NOW, lost=False) == 2
+    made: list[Stage] = []
+    result, _ = shop.run(made.append, tags={ATTEMPT_TAG: "1"})
+    assert not result.success
+    assert made == []
+    assert said(result) == "another run has taken its place"
 
 
 def test_a_transient_failure_is_tried_again_as_often_as_the_table_says(shop: Shop) -> None:

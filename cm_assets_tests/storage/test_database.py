@@ -49,6 +49,34 @@ def test_an_id_and_a_key_are_taken_once(url: str) -> None:
     database.add(replace(ROW, id="b", source="api"))
 
 
+def claimed(database: Database, seen: StoredRequest | None, *, after: int = 0, lost: bool = False) -> int | None:
+    assert seen is not None
+    now = NOW + timedelta(seconds=after)
+    return database.claim(seen, now, now + timedelta(seconds=30), lost=lost)
+
+
+def test_a_launch_is_claimed_by_one(url: str) -> None:
+    database = Database(url)
+    database.add(ROW)
+    seen = database.get("a")
+    assert claimed(database, seen) == 1
+    assert claimed(database, seen) is None
+    assert claimed(database, database.get("a"), after=29) is None
+    assert claimed(database, database.get("a"), after=30, lost=True) == 2
+    again = database.get("a")
+    assert again is not None
+    assert (again.attempt, again.lost_runs) == (2, 1)
+    assert database.attempt("a") == 2
+    database.release("a", 1)
+    assert claimed(database, database.get("a"), after=31) is None
+    database.release("a", 2)
+    assert claimed(database, database.get("a"), after=31) == 3
+    database.release()
+    database.close("a", "cancelled")
+    assert claimed(database, database.get("a"), after=99) is None
+    assert database.attempt("b") == 0
+
+
 def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
     database = Database(url)
     for name, rank in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):

@@ -1,0 +1,106 @@
+"""The sensor that goes the rounds where no engine does: under `dagster-daemon` or `dagster dev`."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, VIDEO_TAG, WorkLog
+from cm_assets.orchestration import home as homes
+from cm_assets.orchestration.jobs import produce_video, publish_video
+from cm_assets.settings import Settings
+from cm_assets.storage.database import Database
+
+if TYPE_CHECKING:
+    from cm_assets.orchestration.rounds import Rounds
+
+INTERVAL = 5
+"""Seconds between two looks; Dagster's daemon looks no more often."""
+
+
+class Collected:
+    """A launcher that leaves the launching to Dagster's daemon, which does it after the look."""
+
+    def __init__(self) -> None:
+        self._requests: list[dg.RunRequest] = []
+
+    def launch(
+        self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str], config: Mapping[str, Any]
+    ) -> None:
+        """Ask for a run of a job, limited to some stages of a video."""
+        self._requests.append(
+            dg.RunRequest(
+                job_name=job,
+                partition_key=video,
+                asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages],
+                run_key=f"{video}:{tags[ATTEMPT_TAG]}",
+                tags={VIDEO_TAG: video, **tags},
+                run_config=dict(config),
+            )
+        )
+
+    def taken(self) -> list[dg.RunRequest]:
+        """What was asked for since the last time."""
+        requests, self._requests = self._requests, []
+        return requests
+
+
+class Backstop:
+    """Goes the rounds of a home, in whatever process evaluates the sensor.
+
+    Args:
+        settings: of the home.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._launcher = Collected()
+        self._rounds: Rounds | None = None
+        self._database = Database(settings.database)
+        self._own_cursor = ""
+
+    def look(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        """One look; what is to be launched."""
+        from cm_assets.lifecycle.projection import cursor_of, other_instances
+        from cm_assets.orchestration.rounds import Rounds
+
+        if homes.engine_runs(self._settings):
+            return dg.SkipReason("the engine of this home (cm up, cm make) launches its videos")
+        if self._rounds is None:
+            assert context.instance_ref is not None
+            # An instance of its own, which stays open: that of the context is gone after each look.
+            instance = dg.DagsterInstance.from_ref(context.instance_ref)
+            self._own_cursor = cursor_of(WorkLog(instance))
+        if other_instances(self._database, self._own_cursor):
+            return dg.SkipReason("the videos of this home are made by another Dagster instance: run cm up")
+        if self._rounds is None:
+            self._rounds = Rounds(self._settings, self._database, instance, self._launcher, home=None)
+        self._rounds.go()
+        self._database.move_cursor(homes.BACKSTOP, int(time.time()))
+        requests = self._launcher.taken()
+        return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("there is nothing to launch")
+
+
+def backstop(settings: Settings) -> dg.SensorDefinition:
+    """The sensor of a home.
+
+    Args:
+        settings: of the home.
+    """
+    look = Backstop(settings)
+
+    @dg.sensor(
+        name="backlog",
+        jobs=[produce_video, publish_video],
+        minimum_interval_seconds=INTERVAL,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=(
+            "Takes in what lies in the inbox, launches what is wanted, resumes what was lost. Does nothing while the "
+            "engine of `cm up` or `cm make` does it."
+        ),
+    )
+    def backlog(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        return look.look(context)
+
+    return backlog

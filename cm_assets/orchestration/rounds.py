@@ -1,0 +1,58 @@
+"""What somebody must look at again and again: the inbox, and what is wanted."""
+
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+
+from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.orchestration.inbox import Inbox
+from cm_assets.orchestration.intake import Intake, Launcher
+from cm_assets.settings import Settings
+from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
+
+
+class Rounds:
+    """The rounds of a home. Several may go them at once, and may be killed on the way.
+
+    Args:
+        settings: of the home.
+        database: its intent.
+        instance: whose runs make its videos.
+        launcher: launches them.
+        home: whose processes may be killed; None where Dagster's own launcher ends them.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        instance: dg.DagsterInstance,
+        launcher: Launcher,
+        *,
+        home: Path | None,
+    ) -> None:
+        worklog = WorkLog(instance)
+        store = ArtifactStore(settings.artifacts, settings.cache)
+        self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings))
+        self._intake = Intake(
+            database,
+            worklog,
+            Projection(database, worklog, store),
+            launcher,
+            home=home,
+            capacity=settings.max_concurrent_runs + 2,
+            most_lost_runs=settings.max_lost_runs,
+        )
+
+    def go(self, now: datetime | None = None) -> None:
+        """One look at everything.
+
+        Args:
+            now: the time.
+        """
+        self._inbox.tick()
+        self._intake.tick(now)

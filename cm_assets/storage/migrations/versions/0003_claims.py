@@ -1,0 +1,14 @@
+"""Who may launch a run of a video, so that two who look at the same time never both do."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Add the columns."""
+    with op.batch_alter_table("requests") as table:
+        table.add_column(sa.Column("attempt", sa.Integer, nullable=False, server_default="0"))
+        table.add_column(sa.Column("claimed_until", sa.DateTime(timezone=True)))
