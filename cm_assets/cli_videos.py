@@ -19,7 +19,7 @@ from cm_assets.cli_shared import (
     settings,
     watched,
 )
-from cm_assets.client import Client, NotToBeReviewed
+from cm_assets.client import Client, NotPosted, NotToBeReviewed
 
 app = typer.Typer()
 
@@ -42,7 +42,7 @@ def list_videos(
     state: Annotated[
         list[str] | None, typer.Option("--state", metavar="STATE", help="Only videos in this state; may be repeated.")
     ] = None,
-    failed: Annotated[bool, typer.Option("--failed", help="Only videos that failed for good.")] = False,
+    failed: Annotated[bool, typer.Option("--failed", help="Only videos of which something failed for good.")] = False,
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
     before: Annotated[
         str | None, typer.Option("--before", metavar="ID", help="Go on after this video of an earlier list.")
@@ -53,7 +53,7 @@ def list_videos(
     from cm_assets.cli_list import show_list
     from cm_assets.models.status import STATES
 
-    wanted = [*(state or ()), *(["failed"] if failed else [])]
+    wanted = [*(state or ()), *(["failed", "partially_published"] if failed else [])]
     unknown = [one for one in wanted if one not in STATES]
     if unknown:
         refuse(f"--state: {unknown[0]} is unknown; known: {', '.join(STATES)}", as_json)
@@ -93,6 +93,23 @@ def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
     client = Client(settings())
     again = known(video, lambda: client.retry(video), as_json)
     say(client, video, "is asked for again" if again else "has nothing to retry", as_json)
+
+
+@app.command(name="take-down")
+def take_down(
+    video: VideoArgument,
+    platform: Annotated[
+        list[str] | None, typer.Option("--platform", metavar="P", help="Only here; may be repeated.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove the posts of a video, where the platform lets programs do that."""
+    client = Client(settings())
+    try:
+        platforms = known(video, lambda: client.take_down(video, platform or ()), as_json)
+    except NotPosted as error:
+        refuse(f"video: {error}", as_json)
+    say(client, video, f"is to be taken down on {', '.join(platforms)}", as_json)
 
 
 ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", default_factory=getpass.getuser)]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
+from cm_assets.lifecycle.plan import Posts, shown
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
@@ -32,8 +33,16 @@ ENGINE_STARTS = 3
 """How often an engine that dies is started again before that is an error."""
 
 
+UNFINISHED = frozenset({"failed", "partial", "cancelled"})
+"""Outcomes after which there is something to go on with."""
+
+
 class UnknownVideo(KeyError):
     """No video has this id."""
+
+
+class NotPosted(Exception):
+    """There is no post that could be taken down; says why."""
 
 
 class NotToBeReviewed(Exception):
@@ -69,7 +78,7 @@ class Client:
         """
         request = document if isinstance(document, VideoRequest) else parse(document)
         accepted = accept(self.database, self.catalogue(), request, source=source, key=fresh_key() if new else key)
-        if accepted.repeated and accepted.stored.outcome in {"failed", "cancelled"}:
+        if accepted.repeated and accepted.stored.outcome in UNFINISHED:
             self.database.want(accepted.stored.id)
         return accepted
 
@@ -92,7 +101,34 @@ class Client:
             UnknownVideo: there is no such video.
         """
         stored = self._stored(video)
-        return stored.outcome in {"failed", "cancelled"} and self.database.want(video)
+        return stored.outcome in UNFINISHED and self.database.want(video)
+
+    def take_down(self, video: VideoId, platforms: Collection[str] = ()) -> Sequence[str]:
+        """Have the posts of a video removed.
+
+        Args:
+            video: which.
+            platforms: where; wherever it is posted if empty.
+
+        Returns:
+            The platforms on which it is posted now and is to be no more.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            NotPosted: it is posted on none of them, or is still at work.
+        """
+        stored = self._stored(video)
+        facts = facts_of(self.database.noted([video]).get(video))
+        posts = Posts(facts.taken, unwanted=stored.take_down)
+        there = shown(parse(stored.document), facts.made, posts)
+        chosen = [one for one in there if not platforms or one in platforms]
+        if not chosen:
+            where = ", ".join(platforms) or "any platform"
+            raise NotPosted(f"{video} is not posted on {where}" + (f", but on {', '.join(there)}" if there else ""))
+        if stored.wanted:
+            raise NotPosted(f"{video} is still at work: cm cancel {video} first")
+        self.database.want(video, sorted({*stored.take_down, *chosen}))
+        return chosen
 
     def approve(self, video: VideoId, *, render_sha256: str | None = None, by: str = "") -> None:
         """Let a render be posted. Approving it again changes nothing.

@@ -13,11 +13,12 @@ from cm_assets.assets.render import render
 from cm_assets.assets.review import review
 from cm_assets.assets.script import script
 from cm_assets.assets.stage import Stages
+from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
-from cm_assets.resources import Channel, Footage, ModelIOManager, Speakers, Studio, writers
+from cm_assets.resources import Footage, ModelIOManager, Platforms, Speakers, Studio, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -49,11 +50,11 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
             cache_bytes=settings.cache_bytes,
             music_folder=str(settings.music_folder or ""),
         ),
-        "channel": Channel(folder=str(settings.channel)),
+        "platforms": Platforms(outbox=str(settings.channel)),
     }
     return dg.Definitions(
         assets=[brief, script, audio, background_clips, render, review, outbox],
-        jobs=[produce_video, publish_video],
+        jobs=[produce_video, publish_video, take_down_video],
         sensors=[backstop(settings)],
         resources={**resources, **(overrides or {})},
         executor=forked_executor,

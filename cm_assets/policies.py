@@ -42,6 +42,7 @@ STAGES: Final[dict[str, StagePolicy]] = {
     "published_post/outbox": StagePolicy(
         pool="publish_outbox", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
     ),
+    "take_down": StagePolicy(pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2),
 }
 
 PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")

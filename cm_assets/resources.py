@@ -153,20 +153,20 @@ class Studio(dg.ConfigurableResource[Any]):
         return None if track is None else track.path
 
 
-class Channel(dg.ConfigurableResource[Any]):
-    """The local channel folder as a platform.
+class Platforms(dg.ConfigurableResource[Any]):
+    """Where videos are posted.
 
     Attributes:
-        folder: where it lies.
+        outbox: the local channel folder.
     """
 
-    folder: str
+    outbox: str
 
-    def platform(self) -> Platform:
-        """The platform `outbox`."""
+    def named(self, _name: str) -> Platform:
+        """The platform of a name."""
         from cm_assets.engines.platforms.outbox import Outbox
 
-        return Outbox(Path(self.folder))
+        return Outbox(Path(self.outbox))
 
 
 class ModelIOManager(dg.IOManager):

@@ -53,6 +53,7 @@ CHECKS = {
 JOBS = {
     "produce_video": {"brief", "script", "audio", "background_clips", "render"},
     "publish_video": {"published_post/outbox"},
+    "take_down_video": set(),
 }
 
 

@@ -111,6 +111,13 @@ def test_the_backlog_runs_in_order_and_status_tells_the_truth(home: Home) -> Non
     )
     assert began == [first, last[2], last[0], last[1]]
     assert until(lambda: {one["state"] for one in listed(home)} == {"published"}, 60, 0.5)
+    assert "is to be taken down on outbox" in home.run("take-down", first).stderr
+    assert until(lambda: home.told(first)["state"] == "taken_down", 30, 0.5), home.told(first)
+    assert not (home.path / "outbox" / first).exists()
+    assert "outbox" not in home.told(first)["links"]
+    again = home.run("take-down", first)
+    assert again.returncode == 2
+    assert "not posted" in again.stderr
     before = listed(home)
     process.send_signal(signal.SIGINT)
     assert process.wait(10) == 0

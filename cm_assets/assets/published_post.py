@@ -11,7 +11,7 @@ from cm_assets.models.clips import BackgroundClips
 from cm_assets.models.post import PostDraft
 from cm_assets.models.render import Render
 from cm_assets.models.script import Script
-from cm_assets.resources import Channel
+from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
 
 
@@ -31,7 +31,7 @@ def outbox(
     render: Render,
     stages: dg.ResourceParam[Stages],
     store: dg.ResourceParam[ArtifactStore],
-    channel: Channel,
+    platforms: Platforms,
 ) -> Results:
     """The post of this video in the outbox."""
     with stages.run(context) as stage:
@@ -40,7 +40,7 @@ def outbox(
             raise PermanentFailure(f"the request of {stage.video} does not name the platform outbox")
         draft = _draft(brief, script, background_clips, render, "outbox")
         files = {name: store.local(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
-        post = channel.platform().publish(draft, files, stage.progress)
+        post = platforms.named("outbox").publish(draft, files, stage.progress)
         yield from results(
             post,
             {

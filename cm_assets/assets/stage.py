@@ -39,6 +39,9 @@ NO_LIMIT = 1_000_000
 """Retries that Dagster may count: how many there are is decided here."""
 
 
+_Context = dg.AssetExecutionContext | dg.OpExecutionContext
+
+
 class TimeLimitReached(BaseException):
     """The stage's time is up. No `Exception`, so that no engine's fallback mistakes it for a failure of its own."""
 
@@ -80,14 +83,18 @@ class Stages:
         self._work = work
 
     @contextmanager
-    def run(self, context: dg.AssetExecutionContext) -> Iterator[Stage]:
-        """Run the body as the stage that is named by the asset's key.
+    def run(self, context: _Context, name: str | None = None) -> Iterator[Stage]:
+        """Run the body as a stage.
+
+        Args:
+            context: of the step.
+            name: of the stage; that of the asset's key if None.
 
         Raises:
             dagster.Failure: the work failed for good, or must wait for longer than a run may.
             dagster.RetryRequested: it is tried again, or a service said when to come back.
         """
-        name = context.asset_key.to_user_string()
+        name = name or context.asset_key.to_user_string()
         video = context.partition_key
         policy = STAGES[name]
         if not is_video_id(video):
@@ -123,7 +130,7 @@ def _in_words(error: Exception) -> Exception:
     return error
 
 
-def _again(context: dg.AssetExecutionContext, policy: StagePolicy, error: Exception) -> NoReturn:
+def _again(context: _Context, policy: StagePolicy, error: Exception) -> NoReturn:
     """Have the step tried again, later each time, as often as its policy says.
 
     Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
@@ -136,7 +143,7 @@ def _again(context: dg.AssetExecutionContext, policy: StagePolicy, error: Except
     raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay) from error
 
 
-def _wait(context: dg.AssetExecutionContext, wait: AskedToWait) -> NoReturn:
+def _wait(context: _Context, wait: AskedToWait) -> NoReturn:
     """Come back when the service said. A long wait ends the run, so that it holds no place that others could use."""
     waits = sum(1 for cause in _earlier(context) if cause == AskedToWait.__name__)
     if wait.seconds > LONGEST_WAIT or waits >= MOST_WAITS:
@@ -145,11 +152,12 @@ def _wait(context: dg.AssetExecutionContext, wait: AskedToWait) -> NoReturn:
     raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=wait.seconds) from wait
 
 
-def _earlier(context: dg.AssetExecutionContext) -> list[str]:
+def _earlier(context: _Context) -> list[str]:
     """What ended the earlier attempts of this step of this run: the names of the errors."""
-    if context.op_execution_context.retry_number == 0:
+    op = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+    if op.retry_number == 0:
         return []
-    step = context.asset_key.to_python_identifier()
+    step = op.op_handle.name
     found = []
     for entry in context.instance.all_logs(context.run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY):
         event = entry.dagster_event

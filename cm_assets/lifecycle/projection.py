@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import dagster as dg
 
+from cm_assets.lifecycle.plan import POST
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, WorkLog
@@ -101,7 +102,8 @@ class Projection:
         videos: set[VideoId] = set()
         instance = self._worklog.instance
         streams = [(instance.fetch_materializations, stage) for stage in (*STAGES, ASSET)]
-        for fetch, key in [*streams, (instance.fetch_observations, ASSET)]:
+        posts = [stage for stage in STAGES if stage.startswith(POST)]
+        for fetch, key in [*streams, *((instance.fetch_observations, one) for one in (ASSET, *posts))]:
             after: int | None = storage_id
             while after is not None:
                 found = fetch(
@@ -148,11 +150,13 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
         links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
         failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
         seconds, size, sha256 = render.seconds, render.video.size, render.video.sha256
+    taken = worklog.taken_down_posts(video, made)
     for stage, one in made.items():
-        if stage.startswith("published_post/"):
-            links[stage.removeprefix("published_post/")] = str(one.metadata["post"])
+        if stage.startswith(POST) and taken.get(stage, -1) < one.storage_id:
+            links[stage.removeprefix(POST)] = str(one.metadata["post"])
     return Facts(
         made={stage: one.storage_id for stage, one in made.items()},
+        taken=taken,
         active=any(not record.dagster_run.is_finished for record in records),
         runs=len(records),
         run_id=newest.run_id if newest else None,

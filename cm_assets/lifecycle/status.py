@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import missing, script_after, unposted
+from cm_assets.lifecycle.plan import Posts, missing, outcome, script_after, to_take_down, unposted
 from cm_assets.models.base import Model
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.review import Review
@@ -15,6 +15,8 @@ from cm_assets.storage.database import StoredRequest
 
 ENDS: Mapping[str, State] = {
     "done": "published",
+    "partial": "partially_published",
+    "taken_down": "taken_down",
     "failed": "failed",
     "cancelled": "cancelled",
     "rejected": "rejected",
@@ -27,6 +29,7 @@ class Facts(Model):
 
     Attributes:
         made: storage id of the newest materialization, by stage.
+        taken: storage id of the newest taking down of a post, by its stage.
         active: whether a run is in flight.
         runs: how many runs there were.
         run_id: the newest run.
@@ -40,6 +43,7 @@ class Facts(Model):
     """
 
     made: Mapping[str, int] = {}
+    taken: Mapping[str, int] = {}
     active: bool = False
     runs: int = 0
     run_id: str | None = None
@@ -67,7 +71,8 @@ def status(
     """
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
-    to_post = unposted(request, facts.made)
+    posts = Posts(facts.taken, stored.given_up, stored.take_down)
+    to_post = unposted(request, facts.made, posts)
     active = facts.active and engine and stored.wanted
     state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, now=now)
     stages = []
@@ -88,7 +93,7 @@ def status(
         stages=tuple(stages),
         priority=stored.priority,
         attempts=facts.runs,
-        reason=stored.reason if state in {"failed", "cancelled"} else "",
+        reason=stored.reason if state != "rejected" else "",
         feedback=facts.review.feedback if facts.review.verdict == "rejected" else "",
         render_sha256=facts.render_sha256,
         waiting_for=waiting_for,
@@ -112,9 +117,13 @@ def _state(
 ) -> tuple[State, str]:
     if stored.outcome in ENDS:
         return ENDS[stored.outcome], ""
-    to_make, to_post = missing(facts.made, script_after(request, facts.review)), unposted(request, facts.made)
+    posts = Posts(facts.taken, stored.given_up, stored.take_down)
+    to_make, to_post = missing(facts.made, script_after(request, facts.review)), unposted(request, facts.made, posts)
+    unwanted = to_take_down(request, facts.made, posts)
+    if unwanted:
+        return "publishing", f"its post on {', '.join(unwanted)} to be taken down"
     if not to_make and not to_post:
-        return "published", ""
+        return ENDS[outcome(request, facts.made, posts).outcome], ""
     if active:
         return ("producing" if to_make else "publishing"), ""
     if not to_make and facts.review.verdict == "rejected":

@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from cm_assets.lifecycle.plan import POST, TAKE_DOWN, TAKE_DOWN_JOB
 from cm_assets.lifecycle.review import ASSET, judge
 from cm_assets.models.review import Decision, Review
 from cm_assets.partitions import VideoId
@@ -22,6 +23,9 @@ ATTEMPT_TAG = "cm/attempt"
 
 STOPPED_TAG = "cm/stopped"
 """On runs that ended because their engine did: their videos go on when the next engine starts."""
+
+TAKEN_DOWN = "cm/taken_down"
+"""Metadata of an observation of a post: that it was taken down."""
 
 RESUME_AT = "cm/resume_at"
 """Metadata of a failure that is no failure: when the work may go on, in seconds since 1970."""
@@ -81,6 +85,22 @@ class WorkLog:
     def instance_id(self) -> str:
         """What tells this Dagster instance from others, however often it is opened."""
         return str(self.instance.run_storage.get_run_storage_id())  # type: ignore[attr-defined]
+
+    def taken_down(self, video: VideoId, stage: str) -> int | None:
+        """Storage id of the newest taking down of a post; None if there was none."""
+        records = self.instance.fetch_observations(
+            dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split("/")), asset_partitions=[video]), limit=20
+        ).records
+        for record in records:
+            observation = record.event_log_entry.asset_observation
+            if observation is not None and TAKEN_DOWN in observation.metadata:
+                return record.storage_id
+        return None
+
+    def taken_down_posts(self, video: VideoId, made: Mapping[str, Any]) -> dict[str, int]:
+        """Storage id of the newest taking down of each post that was once made."""
+        found = {stage: self.taken_down(video, stage) for stage in made if stage.startswith(POST)}
+        return {stage: gone for stage, gone in found.items() if gone is not None}
 
     def newest_event(self) -> int:
         """Storage id of the newest event about any asset."""
@@ -199,15 +219,16 @@ class WorkLog:
         canceling = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
         return run.status == dg.DagsterRunStatus.FAILURE and bool(canceling)
 
-    def failure(self, run: dg.DagsterRun) -> Ended | None:
-        """How a run failed; None if no stage of it failed by itself, but a process was killed."""
-        for entry in reversed(self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE)):
+    def failures(self, run: dg.DagsterRun) -> list[Ended]:
+        """How stages of a run failed; none if none failed by itself, but a process was killed."""
+        found: dict[str, Ended] = {}
+        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
             event = entry.dagster_event
             if event is None:
                 continue
             data = event.step_failure_data
             if data.error is not None and data.error.cls_name == CRASH:
-                return None
+                continue
             said, resume_at = None, None
             if data.user_failure_data is not None:
                 said = data.user_failure_data.description
@@ -216,6 +237,16 @@ class WorkLog:
             if said is None and data.error is not None:
                 inner = data.error.cause or data.error
                 said = inner.message.strip()
-            stage = (event.step_key or "").replace("published_post__", "published_post/")
-            return Ended(stage, said or event.message or "no reason was given", resume_at)
-        return None
+            stage = (event.step_key or "").replace("published_post__", POST)
+            if stage == TAKE_DOWN.removesuffix("/"):
+                (stage,) = stages_of(run)
+            found[stage] = Ended(stage, said or event.message or "no reason was given", resume_at)
+        return list(found.values())
+
+
+def stages_of(run: dg.DagsterRun) -> list[str]:
+    """The stages that a run was launched for."""
+    if run.job_name == TAKE_DOWN_JOB:
+        config: Any = run.run_config
+        return [TAKE_DOWN + str(config["ops"]["take_down"]["config"]["platform"])]
+    return [key.to_user_string() for key in run.asset_selection or ()]

@@ -81,3 +81,10 @@ class Platform(Protocol):
         Raises:
             Failure: one of its three classes.
         """
+
+    def take_down(self, post: Post) -> None:
+        """Remove a post. One that is gone already is no failure.
+
+        Raises:
+            Failure: one of its three classes; permanent where the platform lets no program do this.
+        """

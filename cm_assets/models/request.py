@@ -153,6 +153,7 @@ class VideoRequest(_Part):
     platforms: Annotated[tuple[_Line, ...], Field(min_length=1)] = ("outbox",)
     post: PostRequest = PostRequest()
     review: Literal["required", "auto"] | None = None
+    on_partial_failure: Literal["keep", "take_down"] = "keep"
     max_revisions: Annotated[int, Field(ge=0, le=20)] = 3
 
     priority: Annotated[int, Field(ge=1, le=10)] = 10

@@ -49,7 +49,7 @@ class Status(Model):
         stages: each stage of it in order.
         priority: 1 (urgent) to 10.
         attempts: runs so far.
-        reason: why it failed; empty otherwise.
+        reason: what failed, and why; empty if nothing did.
         feedback: why it was rejected; empty otherwise.
         waiting_for: what it waits for; empty otherwise.
         render_sha256: of the newest render; what approvals and rejections name.
@@ -89,4 +89,4 @@ class Status(Model):
     @property
     def ended(self) -> bool:
         """Whether nothing more will happen by itself."""
-        return self.state in {"published", "failed", "cancelled", "taken_down", "retired", "rejected"}
+        return self.state not in {"queued", "producing", "awaiting_review", "scheduled", "publishing"}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, VIDEO_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.jobs import produce_video, publish_video
@@ -33,7 +34,7 @@ class Collected:
             dg.RunRequest(
                 job_name=job,
                 partition_key=video,
-                asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages],
+                asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages] or None,
                 run_key=f"{video}:{tags[ATTEMPT_TAG]}",
                 tags={VIDEO_TAG: video, **tags},
                 run_config=dict(config),
@@ -92,7 +93,7 @@ def backstop(settings: Settings) -> dg.SensorDefinition:
 
     @dg.sensor(
         name="backlog",
-        jobs=[produce_video, publish_video],
+        jobs=[produce_video, publish_video, take_down_video],
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, next_step
+from cm_assets.lifecycle.plan import PRODUCE_JOB, Awaiting, Done, Launch, Posts, Rejected, next_step
 from cm_assets.lifecycle.projection import Projection
-from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog, stages_of
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
@@ -118,15 +118,20 @@ class Intake:
         all_made = self._worklog.all_made(stored.id)
         made = {stage: one.storage_id for stage, one in all_made.items()}
         review = self._worklog.review(stored.id, all_made.get("render"))
-        step = next_step(request, made, now, review)
+        posts = Posts(self._worklog.taken_down_posts(stored.id, made), stored.given_up, stored.take_down)
+        step = next_step(request, made, now, review, posts)
         if isinstance(step, Done):
-            self._database.close(stored.id, "done")
+            self._database.close(stored.id, step.outcome, step.reason)
         elif isinstance(step, Rejected):
             self._database.close(stored.id, "rejected", step.feedback)
         elif isinstance(step, Awaiting):
             self._database.postpone(stored.id, now + FOR_EVER, "approval")
         elif isinstance(step, Launch):
-            config = self._answer(stored.id, review) if step.answers else {}
+            config: Mapping[str, Any] = {}
+            if step.answers:
+                config = self._answer(stored.id, review)
+            elif step.take_down:
+                config = {"ops": {"take_down": {"config": {"platform": step.take_down}}}}
             return self._launch(stored, step, config, now, lost=lost)
         else:
             self._database.postpone(stored.id, step.until, step.reason)
@@ -154,7 +159,9 @@ class Intake:
             return False
         if run_id is not None:
             self._database.release(stored.id, attempt)
-        log.info("%s: %s of %s, run %s", stored.id, step.job, ", ".join(step.stages), run_id or "to come")
+        log.info(
+            "%s: %s of %s, run %s", stored.id, step.job, ", ".join(step.stages) or step.take_down, run_id or "to come"
+        )
         return True
 
     def _answer(self, video: str, review: Review) -> dict[str, Any]:
@@ -174,23 +181,37 @@ class Intake:
         if run.status != dg.DagsterRunStatus.FAILURE:
             return False
         if self._worklog.overran(run):
-            self._database.close(stored.id, "failed", f"its run took longer than {RUN_MAXIMUM / 60:g} minutes")
+            why = f"its run took longer than {RUN_MAXIMUM / 60:g} minutes"
+            return None if self._give_up(stored, run, dict.fromkeys(stages_of(run), why)) else False
+        failures = self._worklog.failures(run)
+        final = {one.stage: one.reason for one in failures if one.resume_at is None}
+        if final and self._give_up(stored, run, final):
             return None
-        failure = self._worklog.failure(run)
-        if failure is not None and failure.resume_at is not None:
-            if failure.resume_at <= datetime.now(UTC):
-                return False
-            self._database.postpone(stored.id, failure.resume_at, f"{failure.stage}: {failure.reason}")
+        waits = {one.resume_at: one for one in failures if one.resume_at is not None}
+        if waits and (until := min(waits)) > datetime.now(UTC):
+            self._database.postpone(stored.id, until, f"{waits[until].stage}: {waits[until].reason}")
             return None
-        if failure is not None:
-            self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
-            return None
+        if failures:
+            return False
         if stored.lost_runs + 1 >= self._most_lost_runs:
-            self._database.close(stored.id, "failed", f"its worker was lost {self._most_lost_runs} times")
-            return None
+            why = f"its worker was lost {self._most_lost_runs} times"
+            return None if self._give_up(stored, run, dict.fromkeys(stages_of(run), why)) else False
         if self._home is not None:
             # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
             kill_trees(self._worklog.worker_pids(run), self._home)
+        return True
+
+    def _give_up(self, stored: StoredRequest, run: dg.DagsterRun, stages: Mapping[str, str]) -> bool:
+        """Try some stages no more; False if that was decided before.
+
+        A video that cannot be made has failed. Of one that cannot be posted somewhere, the other posts go on.
+        """
+        if run.job_name == PRODUCE_JOB:
+            reason = "; ".join(f"{stage}: {why}" for stage, why in stages.items())
+            return self._database.close(stored.id, "failed", reason)
+        if stages.keys() <= stored.given_up.keys():
+            return False
+        self._database.give_up(stored.id, stages)
         return True
 
     def _give_up_stillborn(self, records: Mapping[str, dg.RunRecord], now: datetime) -> None:

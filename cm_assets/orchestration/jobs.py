@@ -1,4 +1,4 @@
-"""The two jobs: making a video, and posting it."""
+"""The jobs that make a video and post it. `assets/take_down.py` has the one that removes a post."""
 
 import dagster as dg
 

@@ -63,7 +63,7 @@ class Launcher:
     def launch(
         self, job: str, stages: Sequence[str], video: str, tags: Mapping[str, str], config: Mapping[str, Any]
     ) -> str:
-        """Put a run of a job, limited to some stages of a video, into the queue; its run id.
+        """Put a run of a job, limited to some stages if there are any, of a video, into the queue; its run id.
 
         Raises:
             LaunchFailed: Dagster said no, and why.
@@ -75,7 +75,7 @@ class Launcher:
                 "repositoryLocationName": LOCATION,
                 "repositoryName": REPOSITORY,
                 "jobName": job,
-                "assetSelection": [{"path": stage.split("/")} for stage in stages],
+                **({"assetSelection": [{"path": stage.split("/")} for stage in stages]} if stages else {}),
             },
             "runConfigData": dict(config),
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},

@@ -8,9 +8,9 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +37,7 @@ class StoredRequest:
         content_sha256: of the canonical request.
         wanted: whether somebody still waits for it: until it is done, failed for good or cancelled.
         wanted_at: when somebody last asked for it.
-        outcome: `done`, `failed`, `cancelled`, or empty while it is open.
+        outcome: how it ended, such as `done` or `failed`; empty while it is open.
         reason: why it failed, for a person.
         lost_runs: runs that died without a word since somebody last asked for the video.
         rank: place in the backlog, the lowest first.
@@ -45,6 +45,8 @@ class StoredRequest:
         waiting_for: what it waits for until then.
         attempt: how many runs were to be launched for it, all in all; the last of them alone may work.
         claimed_until: somebody is launching its run, and must be done by then.
+        given_up: why a post, or the taking down of one, is not tried any more, by stage.
+        take_down: the platforms that are not to show it any more.
     """
 
     id: VideoId
@@ -64,6 +66,8 @@ class StoredRequest:
     waiting_for: str = ""
     attempt: int = 0
     claimed_until: datetime | None = None
+    given_up: Mapping[str, str] = field(default_factory=dict)
+    take_down: Sequence[str] = ()
 
 
 class Taken(Exception):
@@ -126,6 +130,7 @@ class Database:
         from cm_assets.storage.tables import requests
 
         row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
+        row |= {"given_up": dict(request.given_up), "take_down": list(request.take_down)}
         try:
             with self._write() as connection:
                 connection.execute(requests.insert().values(row))
@@ -231,10 +236,16 @@ class Database:
             changed = connection.execute(requests.update().where(chosen).values(priority=priority, rank=rank))
         return changed.rowcount > 0
 
-    def want(self, video: VideoId) -> bool:
-        """Ask for a video (again). False if it was open all along."""
+    def want(self, video: VideoId, take_down: Sequence[str] | None = None) -> bool:
+        """Ask for a video (again). False if it was open all along.
+
+        Args:
+            video: which.
+            take_down: the platforms that are not to show it any more; those of before if None.
+        """
         from cm_assets.storage.tables import requests
 
+        down = {} if take_down is None else {"take_down": list(take_down)}
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
@@ -247,12 +258,24 @@ class Database:
                     lost_runs=0,
                     resume_at=None,
                     waiting_for="",
+                    given_up={},
+                    **down,
                 )
             )
         return changed.rowcount > 0
 
+    def give_up(self, video: VideoId, stages: Mapping[str, str]) -> None:
+        """Try some stages of an open video no more; why, by stage."""
+        from cm_assets.storage.tables import requests
+
+        stored = self.get(video)
+        chosen = (requests.c.id == video) & requests.c.wanted
+        if stored is not None:
+            with self._write() as connection:
+                connection.execute(requests.update().where(chosen).values(given_up={**stored.given_up, **stages}))
+
     def close(self, video: VideoId, outcome: str, reason: str = "") -> bool:
-        """Nobody waits for it any more: `done`, `failed` or `cancelled`. False if it was closed already."""
+        """Nobody waits for it any more: `done`, `failed`, `cancelled`, ... False if it was closed already."""
         from cm_assets.storage.tables import progress, requests
 
         with self._write() as connection:
@@ -398,4 +421,4 @@ def _stored(row: Any) -> StoredRequest:
     for name in ("received_at", "wanted_at", "resume_at", "claimed_until"):
         if values[name] is not None and values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
             values[name] = values[name].replace(tzinfo=UTC)
-    return StoredRequest(**values)
+    return StoredRequest(**values | {"take_down": tuple(values["take_down"])})

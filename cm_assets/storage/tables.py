@@ -24,6 +24,8 @@ requests = sa.Table(
     sa.Column("waiting_for", sa.Text, nullable=False, server_default=""),
     sa.Column("attempt", sa.Integer, nullable=False, server_default="0"),
     sa.Column("claimed_until", sa.DateTime(timezone=True)),
+    sa.Column("given_up", sa.JSON, nullable=False, server_default="{}"),
+    sa.Column("take_down", sa.JSON, nullable=False, server_default="[]"),
     sa.UniqueConstraint("source", "key"),
     sa.Index("requests_backlog", "wanted", "rank"),
     sa.Index("requests_by_outcome", "outcome", "received_at"),

@@ -192,8 +192,7 @@ def test_a_long_wait_ends_the_run_and_says_until_when(shop: Shop) -> None:
     assert calls == 1
     assert not result.success
     assert said(result) == "the daily cap is reached"
-    ended = WorkLog(shop.instance).failure(result.dagster_run)
-    assert ended is not None
+    (ended,) = WorkLog(shop.instance).failures(result.dagster_run)
     assert ended.stage == "script"
     assert ended.resume_at is not None
     assert 3500 < ended.resume_at.timestamp() - before < 3700

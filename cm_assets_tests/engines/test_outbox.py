@@ -314,3 +314,32 @@ def test_processes_publish_side_by_side(tmp_path: Path, files: dict[str, Path]) 
     assert [process.wait() for process in started] == [0, 0]
     assert (tmp_path / "outbox" / "feed.xml").read_text().count("<item>") == 12
     assert (tmp_path / "outbox" / "index.html").read_text().count("<article") == 12
+
+
+def test_a_post_that_is_taken_down_is_gone_from_page_and_feed(tmp_path: Path, files: dict[str, Path]) -> None:
+    folder = tmp_path / "outbox"
+    outbox = Outbox(folder)
+    first = outbox.publish(a_draft("v1", "The first one"), files, lambda share: None)
+    outbox.publish(a_draft("v2", "The second one"), files, lambda share: None)
+    outbox.take_down(first)
+    outbox.take_down(first)
+    assert [record.id for record in outbox.posts()] == ["v2"]
+    assert sorted(path.name for path in folder.iterdir()) == [".lock", "feed.xml", "index.html", "v2"]
+    for name in ("index.html", "feed.xml"):
+        assert "The first one" not in (folder / name).read_text()
+        assert "The second one" in (folder / name).read_text()
+    outbox.publish(a_draft("v1", "The first one"), files, lambda share: None)
+    assert {record.id for record in outbox.posts()} == {"v1", "v2"}
+
+
+def test_taking_down_touches_nothing_but_posts(tmp_path: Path, files: dict[str, Path]) -> None:
+    folder = tmp_path / "outbox"
+    outbox = Outbox(folder)
+    post = outbox.publish(a_draft("v1"), files, lambda share: None)
+    (folder / "mine").mkdir()
+    for odd in ("mine", "../outside", ".lock", "nobody"):
+        outbox.take_down(post.model_copy(update={"post_id": odd}))
+    assert (folder / "mine").is_dir()
+    assert (folder / "v1").is_dir()
+    Outbox(tmp_path / "nowhere").take_down(post)
+    assert not (tmp_path / "nowhere").exists()

@@ -1,10 +1,11 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import UPSTREAM, Done, Launch, Wait, missing, next_step
+from cm_assets.lifecycle.plan import UPSTREAM, Done, Launch, Posts, Wait, missing, next_step
 from cm_assets.policies import PRODUCE
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
@@ -52,3 +53,44 @@ def test_making_what_is_missing_leaves_nothing_missing(made: dict[str, int]) -> 
     assert missing(after) == ()
     for stage in stages:
         assert all(after[one] <= after[stage] for one in UPSTREAM[stage])
+
+
+TWO: dict[str, Any] = {"topic": "tides", "platforms": ["outbox", "youtube"], "review": "auto"}
+OUTBOX, YOUTUBE = "published_post/outbox", "published_post/youtube"
+
+
+def after(posts: Posts, made: dict[str, int], **changes: Any) -> object:
+    return next_step(parse(TWO | changes), MADE | made, NOW, posts=posts)
+
+
+def test_a_post_that_failed_for_good_leaves_the_others_where_they_are() -> None:
+    failed = Posts(given_up={YOUTUBE: "the account is closed"})
+    assert after(failed, {}) == Launch("publish_video", (OUTBOX,))
+    assert after(failed, {OUTBOX: 9}) == Done("partial", f"{YOUTUBE}: the account is closed")
+    assert after(Posts(given_up={YOUTUBE: "a", OUTBOX: "b"}), {}) == Done("failed", f"{YOUTUBE}: a; {OUTBOX}: b")
+
+
+def test_a_post_that_failed_for_good_has_the_others_taken_down_where_the_request_says_so() -> None:
+    failed = Posts(given_up={YOUTUBE: "no"})
+    assert after(failed, {OUTBOX: 9}, on_partial_failure="take_down") == Launch("take_down_video", take_down="outbox")
+    gone = Posts(taken={OUTBOX: 10}, given_up=failed.given_up)
+    assert after(gone, {OUTBOX: 9}, on_partial_failure="take_down") == Done("failed", f"{YOUTUBE}: no")
+    assert after(failed, {}, on_partial_failure="take_down") == Done("failed", f"{YOUTUBE}: no")
+    # Asked for again, both are posted.
+    again = Posts(taken={OUTBOX: 10})
+    assert after(again, {OUTBOX: 9}, on_partial_failure="take_down") == Launch("publish_video", (OUTBOX, YOUTUBE))
+
+
+def test_what_is_to_be_taken_down_is_and_is_not_posted_again() -> None:
+    both = {OUTBOX: 9, YOUTUBE: 10}
+    assert after(Posts(unwanted=["outbox", "youtube"]), both) == Launch("take_down_video", take_down="outbox")
+    one = Posts(taken={OUTBOX: 11}, unwanted=["outbox"])
+    assert after(one, both) == Done("done")
+    all_gone = Posts(taken={OUTBOX: 11, YOUTUBE: 12}, unwanted=["outbox", "youtube"])
+    assert after(all_gone, both) == Done("taken_down")
+    assert after(all_gone, both | {"render": 20}) == Done("taken_down")
+
+
+def test_a_platform_that_lets_nobody_take_a_post_down_is_said() -> None:
+    posts = Posts(taken={OUTBOX: 11}, given_up={"take_down/youtube": "by hand"}, unwanted=["outbox", "youtube"])
+    assert after(posts, {OUTBOX: 9, YOUTUBE: 10}) == Done("done", "take_down/youtube: by hand")

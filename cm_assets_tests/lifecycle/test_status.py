@@ -94,10 +94,22 @@ def test_an_end_has_its_reason() -> None:
         True,
     )
     assert of(stored("cancelled", "on request")).state == "cancelled"
-    assert of(replace(stored("done"), reason="old")).reason == ""
+    assert of(replace(stored("done"), reason="take_down/youtube: by hand")).reason == "take_down/youtube: by hand"
 
 
 def test_facts_read_back_as_they_were() -> None:
     facts = Facts(made=POSTED, runs=2, links={"video": "/v.mp4"}, seconds=3.5, size=7, title="Salt")
     assert facts_of(facts.model_dump()) == facts
     assert facts_of(None) == Facts()
+
+
+def test_what_became_of_the_posts_is_told() -> None:
+    up = Facts(made=POSTED, taken={})
+    assert of(stored("partial", "published_post/youtube: no"), up).state == "partially_published"
+    assert of(stored("partial", "published_post/youtube: no"), up).reason == "published_post/youtube: no"
+    assert of(stored("taken_down"), Facts(made=POSTED, taken={"published_post/outbox": 10})).state == "taken_down"
+    leaving = replace(stored(), take_down=["outbox"])
+    assert of(leaving, up).waiting_for == "its post on outbox to be taken down"
+    gone = Facts(made=POSTED, taken={"published_post/outbox": 10})
+    assert of(leaving, gone).state == "taken_down"
+    assert of(replace(stored(), given_up={"published_post/outbox": "no"}), Facts(made=MADE)).state == "failed"

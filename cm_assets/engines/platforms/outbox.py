@@ -59,8 +59,7 @@ class Outbox:
                     record = self._place(draft, files, progress)
                 self._write_index()
         except OSError as error:
-            reason = f"the outbox {self._folder} cannot be written: {error.strerror or error} ({error.filename or '?'})"
-            raise (TransientFailure if error.errno in _PASSING else PermanentFailure)(reason) from error
+            raise self._failure(error) from error
         progress(1.0)
         return Post(
             platform=self.name,
@@ -70,11 +69,39 @@ class Outbox:
             published_at=record.published_at,
         )
 
+    def take_down(self, post: Post) -> None:
+        """Remove a post, from the page and the feed first.
+
+        Raises:
+            TransientFailure: the folder cannot be written at the moment.
+            PermanentFailure: it cannot be written at all.
+        """
+        place = self._folder / post.post_id
+        try:
+            if not self._folder.is_dir():
+                return
+            with self._alone():
+                self._sweep()
+                if is_video_id(post.post_id) and self._record(post.post_id) is not None:
+                    part = self._folder / f".{uuid.uuid4().hex}.part"
+                    place.rename(part)
+                    _sync(self._folder)
+                    self._write_index()
+                    shutil.rmtree(part)
+                else:
+                    self._write_index()
+        except OSError as error:
+            raise self._failure(error) from error
+
     def posts(self) -> list[Record]:
         """The records of all posts, newest first."""
         names = sorted(path.name for path in self._folder.iterdir()) if self._folder.is_dir() else []
         found = [record for name in names if is_video_id(name) and (record := self._record(name)) is not None]
         return sorted(found, key=lambda record: (record.published_at, record.id), reverse=True)
+
+    def _failure(self, error: OSError) -> TransientFailure | PermanentFailure:
+        reason = f"the outbox {self._folder} cannot be written: {error.strerror or error} ({error.filename or '?'})"
+        return (TransientFailure if error.errno in _PASSING else PermanentFailure)(reason)
 
     def _place(self, draft: PostDraft, files: Mapping[str, Path], progress: Progress) -> Record:
         place = self._folder / draft.video_id

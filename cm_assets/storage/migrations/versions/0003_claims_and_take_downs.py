@@ -1,4 +1,4 @@
-"""Who may launch a run of a video, so that two who look at the same time never both do."""
+"""Who may launch a run of a video; which posts are given up, and which are to be taken down."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,3 +12,5 @@ def upgrade() -> None:
     with op.batch_alter_table("requests") as table:
         table.add_column(sa.Column("attempt", sa.Integer, nullable=False, server_default="0"))
         table.add_column(sa.Column("claimed_until", sa.DateTime(timezone=True)))
+        table.add_column(sa.Column("given_up", sa.JSON, nullable=False, server_default="{}"))
+        table.add_column(sa.Column("take_down", sa.JSON, nullable=False, server_default="[]"))

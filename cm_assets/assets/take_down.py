@@ -1,0 +1,57 @@
+"""Taking a post down: no asset, since what it leaves behind is that there is none."""
+
+import dagster as dg
+
+from cm_assets.assets.stage import Stages, videos
+from cm_assets.lifecycle.plan import POST, TAKE_DOWN_JOB
+from cm_assets.lifecycle.worklog import TAKEN_DOWN, WorkLog
+from cm_assets.models.base import PermanentFailure
+from cm_assets.models.post import Post
+from cm_assets.policies import PLATFORMS, RUN_MAXIMUM
+from cm_assets.resources import Platforms
+from cm_assets.storage.artifacts import ArtifactStore
+
+
+class TakeDown(dg.Config):
+    """What is taken down.
+
+    Attributes:
+        platform: where.
+    """
+
+    platform: str
+
+
+@dg.op(description="Removes the post of a video from a platform, where the platform lets programs do that.")
+def take_down(
+    context: dg.OpExecutionContext,
+    config: TakeDown,
+    stages: dg.ResourceParam[Stages],
+    store: dg.ResourceParam[ArtifactStore],
+    platforms: Platforms,
+) -> None:
+    """Remove a post, and note that on the post's asset."""
+    with stages.run(context, "take_down") as stage:
+        if config.platform not in PLATFORMS:
+            raise PermanentFailure(f"platform: {config.platform!r} is not known; known: {', '.join(PLATFORMS)}")
+        name = POST + config.platform
+        made = WorkLog(context.instance).made(stage.video, name)
+        if made is None:
+            raise PermanentFailure(f"{stage.video} was never posted on {config.platform}")
+        post = Post.model_validate_json(store.read(str(made.metadata["model"])))
+        platforms.named(config.platform).take_down(post)
+        context.log_event(
+            dg.AssetObservation(asset_key=name.split("/"), partition=stage.video, metadata={TAKEN_DOWN: post.url})
+        )
+
+
+@dg.job(
+    name=TAKE_DOWN_JOB,
+    partitions_def=videos,
+    executor_def=dg.in_process_executor,
+    tags={"dagster/max_runtime": str(int(RUN_MAXIMUM))},
+    description="Removes a post. Its asset stays materialized, and says in an observation that the post is gone.",
+)
+def take_down_video() -> None:
+    """The post of a video on one platform is removed."""
+    take_down()
