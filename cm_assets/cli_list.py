@@ -9,7 +9,13 @@ from rich.table import Table
 
 from cm_assets.models.status import StageStatus, Status
 
-COLOURS = {"published": "green", "failed": "red", "cancelled": "yellow", "rejected": "yellow"}
+COLOURS = {
+    "published": "green",
+    "failed": "red",
+    "cancelled": "yellow",
+    "rejected": "yellow",
+    "partially_published": "red",
+}
 
 WIDTH = 400
 """Columns where the output goes to a file or another program."""
@@ -24,7 +30,11 @@ def show_status(status: Status) -> None:
     rows += [("waits for", status.waiting_for)] if status.waiting_for else []
     rows += [("reason", status.reason)] if status.reason else []
     rows += [("feedback", status.feedback)] if status.feedback else []
-    rows += [("", f"cm retry {status.id} goes on from there")] if status.state in {"failed", "cancelled"} else []
+    rows += (
+        [("", f"cm retry {status.id} goes on from there")]
+        if status.state in {"failed", "partially_published", "cancelled"}
+        else []
+    )
     rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))]
     rows += [("priority", str(status.priority)), ("runs", str(status.attempts))]
     rows += [("asked for", f"{_age(status.received_at)} ago")]
@@ -67,7 +77,8 @@ def _coloured(said: str, status: Status) -> str:
 
 
 def _stage(stage: StageStatus) -> str:
-    mark = {"done": "done", "running": f"{stage.share:.0%}", "waiting": "-"}[stage.state]
+    running = f"{stage.share:.0%}" + (f" (try {stage.attempt})" if stage.attempt > 1 else "")
+    mark = {"done": "done", "running": running, "waiting": "-"}[stage.state]
     return f"{stage.stage} {mark}"
 
 

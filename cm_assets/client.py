@@ -262,16 +262,18 @@ class Client:
 
     def _statuses(self, requests: Sequence[StoredRequest]) -> list[Status]:
         ids = [stored.id for stored in requests]
-        noted, shares = self.database.noted(ids), self.database.progress(ids)
+        noted, steps = self.database.noted(ids), self.database.progress(ids)
+        at_work = self.database.at_work()
         now, engine = datetime.now(UTC), homes.somebody_works(self.settings, self.database)
         return [
             derive(
                 stored,
                 facts_of(noted.get(stored.id)),
-                shares.get(stored.id, {}),
+                steps.get(stored.id, {}),
                 now,
                 before=self.database.before_in_backlog(stored, now) if stored.wanted else 0,
                 engine=engine,
+                at_work=at_work,
             )
             for stored in requests
         ]

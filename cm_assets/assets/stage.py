@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 import dagster as dg
 
@@ -22,7 +22,7 @@ from cm_assets.lifecycle.worklog import ATTEMPT_TAG, RESUME_AT
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import STAGES, StagePolicy
-from cm_assets.storage.database import Database
+from cm_assets.storage.database import Database, Step
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
@@ -40,6 +40,7 @@ NO_LIMIT = 1_000_000
 
 
 _Context = dg.AssetExecutionContext | dg.OpExecutionContext
+_End = dg.Failure | dg.RetryRequested
 
 
 class TimeLimitReached(BaseException):
@@ -55,11 +56,12 @@ class Stage:
         folder: for files in the making; gone afterwards.
     """
 
-    def __init__(self, video: str, name: str, folder: Path, database: Database) -> None:
+    def __init__(self, video: str, name: str, folder: Path, database: Database, attempt: int) -> None:
         self.video = video
         self.name = name
         self.folder = folder
         self._database = database
+        self._attempt = attempt
         self._told = 0.0
 
     def progress(self, share: float) -> None:
@@ -67,7 +69,7 @@ class Stage:
         now = time.monotonic()
         if now - self._told >= PROGRESS_INTERVAL:
             self._told = now
-            self._database.report_progress(self.video, self.name, min(max(share, 0.0), 1.0))
+            self._database.report_progress(self.video, self.name, Step(min(max(share, 0.0), 1.0), self._attempt))
 
 
 class Stages:
@@ -99,29 +101,39 @@ class Stages:
         policy = STAGES[name]
         if not is_video_id(video):
             raise dg.Failure(f"{video!r} is no video id: lower-case letters, digits and hyphens", allow_retries=False)
-        attempt = context.run.tags.get(ATTEMPT_TAG)
-        if attempt is not None and int(attempt) != self._database.attempt(video):
+        number = context.run.tags.get(ATTEMPT_TAG)
+        if number is not None and int(number) != self._database.attempt(video):
             # It was launched late by somebody who had been taken for dead.
             raise dg.Failure("another run has taken its place", allow_retries=False)
+        attempt = _op(context).retry_number + 1
         self._work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
         try:
-            self._database.report_progress(video, name, 0.0)
+            self._database.report_progress(video, name, Step(0.0, attempt))
             with _time_limit(policy.time_limit):
-                yield Stage(video, name, folder, self._database)
-            self._database.report_progress(video, name, 1.0)
+                yield Stage(video, name, folder, self._database, attempt)
+            self._database.report_progress(video, name, Step(1.0, attempt))
         except TimeLimitReached:
-            _again(context, policy, TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes"))
+            late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
+            raise self._waiting(video, name, attempt, late, _again(context, policy, late)) from late
         except (dg.Failure, dg.RetryRequested):
             raise
         except PermanentFailure as failure:
             raise dg.Failure(str(failure), allow_retries=False) from failure
         except AskedToWait as wait:
-            _wait(context, wait)
-        except Exception as error:  # noqa: BLE001 - what is not known to be permanent is tried again
-            _again(context, policy, _in_words(error))
+            raise self._waiting(video, name, attempt, wait, _wait(context, wait)) from wait
+        except Exception as error:
+            said = _in_words(error)
+            raise self._waiting(video, name, attempt, said, _again(context, policy, said)) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+
+    def _waiting(self, video: str, name: str, attempt: int, why: Exception, end: _End) -> _End:
+        """Tell people that a stage waits, if it does; how its attempt ends."""
+        if isinstance(end, dg.RetryRequested):
+            waits_for = f"{name}: {_said(why)} (again in {end.seconds_to_wait or 0:.0f} s)"
+            self._database.report_progress(video, name, Step(0.0, attempt, waits_for))
+        return end
 
 
 def _in_words(error: Exception) -> Exception:
@@ -130,31 +142,38 @@ def _in_words(error: Exception) -> Exception:
     return error
 
 
-def _again(context: _Context, policy: StagePolicy, error: Exception) -> NoReturn:
+def _op(context: _Context) -> dg.OpExecutionContext:
+    return context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+
+
+def _said(error: Exception) -> str:
+    return str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
+
+
+def _again(context: _Context, policy: StagePolicy, error: Exception) -> _End:
     """Have the step tried again, later each time, as often as its policy says.
 
     Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
     """
-    said = str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
     tried = sum(1 for cause in _earlier(context) if cause != AskedToWait.__name__)
     if tried >= policy.retries:
-        raise dg.Failure(said, allow_retries=False) from error
+        return dg.Failure(_said(error), allow_retries=False)
     delay = policy.first_delay * 2**tried * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
-    raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay) from error
+    return dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay)
 
 
-def _wait(context: _Context, wait: AskedToWait) -> NoReturn:
+def _wait(context: _Context, wait: AskedToWait) -> _End:
     """Come back when the service said. A long wait ends the run, so that it holds no place that others could use."""
     waits = sum(1 for cause in _earlier(context) if cause == AskedToWait.__name__)
     if wait.seconds > LONGEST_WAIT or waits >= MOST_WAITS:
         until = time.time() + max(wait.seconds, LONGEST_WAIT)
-        raise dg.Failure(str(wait), metadata={RESUME_AT: until}, allow_retries=False) from wait
-    raise dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=wait.seconds) from wait
+        return dg.Failure(str(wait), metadata={RESUME_AT: until}, allow_retries=False)
+    return dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=wait.seconds)
 
 
 def _earlier(context: _Context) -> list[str]:
     """What ended the earlier attempts of this step of this run: the names of the errors."""
-    op = context.op_execution_context if isinstance(context, dg.AssetExecutionContext) else context
+    op = _op(context)
     if op.retry_number == 0:
         return []
     step = op.op_handle.name

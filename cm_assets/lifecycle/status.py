@@ -1,17 +1,17 @@
 """Where a video stands: derived from what was asked for, what is known of the work, and the time. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import Posts, missing, outcome, script_after, to_take_down, unposted
+from cm_assets.lifecycle.plan import UPSTREAM, Posts, missing, outcome, script_after, to_take_down, unposted
 from cm_assets.models.base import Model
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.review import Review
 from cm_assets.models.status import StageStatus, State, Status
-from cm_assets.policies import PRODUCE
-from cm_assets.storage.database import StoredRequest
+from cm_assets.policies import PRODUCE, STAGES
+from cm_assets.storage.database import Step, StoredRequest
 
 ENDS: Mapping[str, State] = {
     "done": "published",
@@ -22,6 +22,8 @@ ENDS: Mapping[str, State] = {
     "rejected": "rejected",
 }
 """The state that an outcome stands for."""
+
+_NOBODY: Mapping[str, int] = {}
 
 
 class Facts(Model):
@@ -57,17 +59,25 @@ class Facts(Model):
 
 
 def status(
-    stored: StoredRequest, facts: Facts, shares: Mapping[str, float], now: datetime, *, before: int = 0, engine: bool
+    stored: StoredRequest,
+    facts: Facts,
+    steps: Mapping[str, Step],
+    now: datetime,
+    *,
+    before: int = 0,
+    engine: bool,
+    at_work: Mapping[str, int] = _NOBODY,
 ) -> Status:
     """Where a video stands.
 
     Args:
         stored: what was asked for.
         facts: what is known of the work.
-        shares: how far each stage has come that has reported.
+        steps: how far each stage has come that has reported.
         now: the time.
         before: how many come before it in the backlog.
         engine: whether anybody works in this home at all.
+        at_work: how many videos are in each stage.
     """
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
@@ -78,14 +88,17 @@ def status(
     stages = []
     for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
         done = stage not in to_make and stage not in to_post
-        running = not done and active and stage in shares
+        step = steps.get(stage) if active and not done else None
         stages.append(
             StageStatus(
                 stage=stage,
-                state="done" if done else "running" if running else "waiting",
-                share=1.0 if done else shares.get(stage, 0.0) if running else 0.0,
+                state="done" if done else "running" if step else "waiting",
+                share=1.0 if done else step.share if step else 0.0,
+                attempt=step.attempt if step else 0,
             )
         )
+    if active and not waiting_for:
+        waiting_for = _step_waits_for(stages, steps, at_work)
     return Status(
         id=stored.id,
         title=facts.title or _working_title(request),
@@ -140,6 +153,20 @@ def _state(
     if not engine:
         return state, "an engine: start one with cm up"
     return state, f"a free place, after {before} others" if before else "a free place"
+
+
+def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at_work: Mapping[str, int]) -> str:
+    """What the work waits for that a run in flight is to do: a service, or a place in a pool."""
+    waits = [steps[one.stage].waits_for for one in stages if one.state == "running" and steps[one.stage].waits_for]
+    if waits:
+        return waits[0]
+    done = {one.stage for one in stages if one.state == "done"}
+    for one in stages:
+        policy = STAGES[one.stage]
+        ready = one.state == "waiting" and done.issuperset(UPSTREAM.get(one.stage, PRODUCE))
+        if ready and policy.pool and at_work.get(one.stage, 0) >= policy.pool_limit:
+            return f"a place in the pool {policy.pool}, {policy.pool_limit} at once"
+    return ""
 
 
 def _clock(moment: datetime) -> str:

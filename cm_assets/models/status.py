@@ -32,11 +32,13 @@ class StageStatus(Model):
         stage: its name.
         state: `waiting`, `running` or `done`.
         share: how far it is, 0 to 1.
+        attempt: which try of the run this is, from 1; 0 if it does not run.
     """
 
     stage: str
     state: Literal["waiting", "running", "done"]
     share: float
+    attempt: int = 0
 
 
 class Status(Model):

@@ -10,7 +10,7 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -68,6 +68,21 @@ class StoredRequest:
     claimed_until: datetime | None = None
     given_up: Mapping[str, str] = field(default_factory=dict)
     take_down: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far the step of a stage is.
+
+    Attributes:
+        share: of its work, 0 to 1.
+        attempt: which try of its run this is, from 1.
+        waits_for: before it is tried again; empty while it works.
+    """
+
+    share: float
+    attempt: int = 1
+    waits_for: str = ""
 
 
 class Taken(Exception):
@@ -332,11 +347,11 @@ class Database:
         with self._engine.connect() as connection:
             return int(connection.scalar(sa.select(requests.c.attempt).where(requests.c.id == video)) or 0)
 
-    def report_progress(self, video: VideoId, stage: str, share: float) -> None:
-        """Overwrite how far the running step of a stage is, 0 to 1."""
+    def report_progress(self, video: VideoId, stage: str, step: Step) -> None:
+        """Overwrite how far the running step of a stage is."""
         from cm_assets.storage.tables import progress
 
-        values = {"share": share, "updated_at": datetime.now(UTC)}
+        values = {**asdict(step), "updated_at": datetime.now(UTC)}
         with self._write() as connection:
             updated = connection.execute(
                 progress.update().where((progress.c.video_id == video) & (progress.c.stage == stage)).values(values)
@@ -344,17 +359,28 @@ class Database:
             if updated.rowcount == 0:
                 connection.execute(progress.insert().values(video_id=video, stage=stage, **values))
 
-    def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, float]]:
+    def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Step]]:
         """How far each stage of each of these videos has come."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import progress
 
-        found: dict[VideoId, dict[str, float]] = {}
+        found: dict[VideoId, dict[str, Step]] = {}
         with self._engine.connect() as connection:
             for row in connection.execute(sa.select(progress).where(progress.c.video_id.in_(videos))):
-                found.setdefault(row.video_id, {})[row.stage] = row.share
+                found.setdefault(row.video_id, {})[row.stage] = Step(row.share, row.attempt, row.waits_for)
         return found
+
+    def at_work(self) -> dict[str, int]:
+        """How many videos are in each stage at this moment."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import progress
+
+        query = sa.select(progress.c.stage, sa.func.count().label("videos")).group_by(progress.c.stage)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.where(progress.c.share < 1, progress.c.waits_for == ""))
+            return {row.stage: row.videos for row in rows}
 
     def note(self, video: VideoId, facts: Mapping[str, Any]) -> None:
         """Overwrite what is known of a video's work."""

@@ -38,6 +38,8 @@ progress = sa.Table(
     sa.Column("video_id", sa.String(64), primary_key=True),
     sa.Column("stage", sa.String(64), primary_key=True),
     sa.Column("share", sa.Float, nullable=False),
+    sa.Column("attempt", sa.Integer, nullable=False, server_default="1"),
+    sa.Column("waits_for", sa.Text, nullable=False, server_default=""),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
 

@@ -18,7 +18,7 @@ from cm_assets.media.ffmpeg import find
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.script import Scene, Script
 from cm_assets.partitions import PARTITIONS
-from cm_assets.storage.database import Database
+from cm_assets.storage.database import Database, Step
 from cm_assets_tests.conftest import called
 from cm_assets_tests.storage.test_database import NOW, ROW
 
@@ -93,7 +93,7 @@ def test_what_is_made_is_stored_and_the_work_folder_goes(shop: Shop) -> None:
     assert result.success
     assert calls == 1
     assert not seen[0].exists()
-    assert shop.database.progress(["a-video"]) == {"a-video": {"script": 1.0}}
+    assert shop.database.progress(["a-video"]) == {"a-video": {"script": Step(1.0)}}
 
 
 def test_a_run_whose_place_was_taken_does_no_work(shop: Shop) -> None:

@@ -8,7 +8,7 @@ from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.status import Facts, facts_of, status
 from cm_assets.models.status import Status
 from cm_assets.policies import PRODUCE
-from cm_assets.storage.database import StoredRequest
+from cm_assets.storage.database import Step, StoredRequest
 
 NOW = datetime(2026, 11, 24, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -37,9 +37,10 @@ def stored(outcome: str = "", reason: str = "", resume_at: datetime | None = Non
 
 
 def of(
-    request: StoredRequest, facts: Facts | None = None, shares: dict[str, float] | None = None, **more: Any
+    request: StoredRequest, facts: Facts | None = None, shares: dict[str, float | Step] | None = None, **more: Any
 ) -> Status:
-    return status(request, facts or Facts(), shares or {}, NOW, **{"engine": True} | more)
+    steps = {stage: one if isinstance(one, Step) else Step(one) for stage, one in (shares or {}).items()}
+    return status(request, facts or Facts(), steps, NOW, **{"engine": True} | more)
 
 
 def test_a_new_video_is_queued_and_says_behind_whom() -> None:
@@ -113,3 +114,17 @@ def test_what_became_of_the_posts_is_told() -> None:
     gone = Facts(made=POSTED, taken={"published_post/outbox": 10})
     assert of(leaving, gone).state == "taken_down"
     assert of(replace(stored(), given_up={"published_post/outbox": "no"}), Facts(made=MADE)).state == "failed"
+
+
+def test_a_step_that_waits_says_for_what() -> None:
+    working = Facts(made={stage: MADE[stage] for stage in ("brief", "script")}, active=True, runs=1)
+    asked = of(stored(), working, {"audio": Step(0.0, 2, "audio: the service is not up (again in 4 s)")})
+    assert asked.state == "producing"
+    assert asked.waiting_for == "audio: the service is not up (again in 4 s)"
+    assert [one.attempt for one in asked.stages if one.stage == "audio"] == [2]
+    busy = of(stored(), working, at_work={"audio": 2, "render": 1})
+    assert busy.waiting_for == "a place in the pool speech, 2 at once"
+    assert of(stored(), working, at_work={"audio": 1, "render": 1}).waiting_for == ""
+    assert of(stored(), working, {"audio": 0.2}, at_work={"audio": 2}).waiting_for == ""
+    rendering = Facts(made={stage: MADE[stage] for stage in PRODUCE[:-1]}, active=True, runs=1)
+    assert of(stored(), rendering, at_work={"render": 1}).waiting_for == "a place in the pool render, 1 at once"

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cm_assets import storage
-from cm_assets.storage.database import Database, StoredRequest, Taken
+from cm_assets.storage.database import Database, Step, StoredRequest, Taken
 
 ROW = StoredRequest(
     id="a",
@@ -174,8 +174,9 @@ def test_progress_is_overwritten_and_forgotten(url: str) -> None:
     database = Database(url)
     database.add(ROW)
     for share in (0.0, 0.5, 0.7):
-        database.report_progress("a", "render", share)
-    assert database.progress(["a"]) == {"a": {"render": 0.7}}
+        database.report_progress("a", "render", Step(share))
+    assert database.progress(["a"]) == {"a": {"render": Step(0.7)}}
+    assert database.at_work() == {"render": 1}
     database.close("a", "done")
     assert database.progress(["a"]) == {}
 
