@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-live test-faults test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-faults test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,10 +20,13 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres"
+
+test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
+	$(BIN)/pytest -m postgres --timeout 400
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
-	$(BIN)/pytest -n 2 --dist load -m live --timeout 400
+	$(BIN)/pytest -n 2 --dist load -m "live and not postgres" --timeout 400
 
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
@@ -50,8 +53,8 @@ benchmarks: $(VENV)/.dev ## All benchmarks; each prints its ratios
 
 lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/base.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro -c requirements/base.lock pyproject.toml -o requirements/dev.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres -c requirements/base.lock pyproject.toml -o requirements/dev.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

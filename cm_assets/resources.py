@@ -28,14 +28,14 @@ class Writers(dg.ConfigurableResource[Any]):
         base_url: of an OpenAI-compatible endpoint; the OpenAI service's own if empty.
         api_key: for it.
         rates: calls and seconds, by service.
-        rates_file: where calls are counted.
+        rates_url: where calls are counted.
     """
 
     model: str
     base_url: str = ""
     api_key: str = ""
     rates: dict[str, list[list[float]]] = Field(default_factory=dict)
-    rates_file: str = ""
+    rates_url: str = ""
 
     def writer_for(self, request: VideoRequest) -> ScriptWriter:
         """The writer for what the request gives.
@@ -47,7 +47,7 @@ class Writers(dg.ConfigurableResource[Any]):
         from cm_assets.storage.rates import Rates
 
         limits = {name: [(int(count), seconds) for count, seconds in rates] for name, rates in self.rates.items()}
-        rates = Rates(Path(self.rates_file), limits)
+        rates = Rates(self.rates_url, limits)
         return writer_for(
             request,
             model=self.model,
@@ -214,5 +214,6 @@ def writers(settings: Settings) -> Writers:
         base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
         api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
         rates={name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
-        rates_file=str(settings.rates_file),
+        # By reference: a database's address can hold a password.
+        rates_url=dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
     )

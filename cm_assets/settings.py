@@ -39,7 +39,7 @@ class Settings(BaseSettings):
         home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
         artifacts_url: folder or fsspec URL of the artifact store; `<home>/artifacts` by default.
         dagster_home: the Dagster home whose daemons make this home's videos, where `cm up` and `cm make` do not.
-        database_url: SQLAlchemy URL of the intent database; SQLite in `home` by default.
+        database_url: `postgresql://...` of a database for intent, rates and Dagster; SQLite files in `home` by default.
         outbox: the local channel folder; `<home>/outbox` by default.
         voices: voice engines in order of preference.
         footage: footage sources in order of preference.
@@ -60,7 +60,7 @@ class Settings(BaseSettings):
     home: Path = Path(".cm")
     artifacts_url: str = ""
     dagster_home: Path | None = None
-    database_url: str = ""
+    database_url: Annotated[str, Field(repr=False)] = ""
     outbox: Path | None = None
     voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
     footage: Annotated[tuple[str, ...], NoDecode] = ("folder", "illustrated")
@@ -74,6 +74,13 @@ class Settings(BaseSettings):
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+
+    @field_validator("database_url", mode="after")
+    @classmethod
+    def _is_postgres(cls, url: str) -> str:
+        if url and not url.startswith("postgresql://"):
+            raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
+        return url
 
     _split = field_validator("voices", "footage", mode="before")(_names)
 
@@ -96,8 +103,15 @@ class Settings(BaseSettings):
 
     @property
     def database(self) -> str:
-        """URL of the intent database."""
-        return self.database_url or f"sqlite:///{self.home / 'cm.sqlite'}"
+        """SQLAlchemy URL of the intent database."""
+        if self.database_url:
+            return self.database_url.replace("postgresql://", "postgresql+psycopg://", 1)
+        return f"sqlite:///{self.home / 'cm.sqlite'}"
+
+    @property
+    def on_postgres(self) -> bool:
+        """Whether intent, rates and Dagster are in Postgres."""
+        return bool(self.database_url)
 
     @property
     def channel(self) -> Path:

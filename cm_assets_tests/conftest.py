@@ -107,13 +107,14 @@ class Home:
 
     def dagster(self, code: str) -> Any:
         """Evaluate an expression over `instance` and `dg` in this home; its value by JSON."""
+        postgres = self.variables.get("CM_DATABASE_URL", "").replace("postgresql:", "postgresql+psycopg2:")
         program = (
             "import json, dagster as dg\nwith dg.DagsterInstance.get() as instance:\n"
             f"    print('=> ' + json.dumps({code}))"
         )
         done = subprocess.run(
             [sys.executable, "-W", "ignore", "-c", program],
-            env=self.environment() | {"DAGSTER_HOME": str(self.path)},
+            env=self.environment() | {"DAGSTER_HOME": str(self.path), "CM_DAGSTER_POSTGRES_URL": postgres},
             capture_output=True,
             text=True,
             timeout=60,
@@ -141,6 +142,15 @@ def until(condition: Callable[[], Any], seconds: float = 60, every: float = 0.1)
             return value
         time.sleep(every)
     return condition()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[str]:
+    """The address of a Postgres server."""
+    from cm_assets_tests import postgres
+
+    with postgres.server() as address:
+        yield address
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 It can be thrown away: `rebuild` finds the same facts again.
 """
 
+import time
 from collections.abc import Callable, Iterator
 
 import dagster as dg
@@ -20,6 +21,12 @@ CURSOR = "assets@"
 """Beginning of a cursor's name: how far the events of one Dagster instance were read."""
 
 PAGE = 500
+
+OVERLAP = 200
+"""Storage ids that are read again where events may appear late."""
+
+LATE = 30.0
+"""Seconds after the newest event in which older ones may still appear."""
 
 MOST_OPEN = 5000
 """Open requests among which those that were in flight are looked for at the start."""
@@ -40,6 +47,8 @@ class Projection:
         self._store = store
         self._name = cursor_of(worklog)
         self._cursor = database.cursor(self._name)
+        self._seen: set[int] = set()
+        self._moved = time.monotonic()
         # What an earlier engine left as in flight is looked at again, whatever became of it.
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
         self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
@@ -59,7 +68,7 @@ class Projection:
         touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
         self._active = now
         newest = self._worklog.newest_event()
-        if newest > self._cursor:
+        if newest > self._cursor or self._may_be_late():
             changed = self._since(self._cursor)
             touched |= changed
             self._database.resume(changed)  # whatever they waited for, it may have come
@@ -96,10 +105,17 @@ class Projection:
         # Last: whoever dies before it reads the same events again, and notes the same.
         self._database.move_cursor(self._name, newest)
         self._cursor = newest
+        self._moved = time.monotonic()
+
+    def _may_be_late(self) -> bool:
+        return not self._worklog.ids_in_order and time.monotonic() - self._moved < LATE
 
     def _since(self, storage_id: int) -> set[VideoId]:
         """The videos that events after this one are about."""
         videos: set[VideoId] = set()
+        seen: set[int] = set()
+        if not self._worklog.ids_in_order:
+            storage_id = max(0, storage_id - OVERLAP)
         instance = self._worklog.instance
         streams = [(instance.fetch_materializations, stage) for stage in (*STAGES, ASSET)]
         posts = [stage for stage in STAGES if stage.startswith(POST)]
@@ -111,8 +127,12 @@ class Projection:
                     limit=PAGE,
                     ascending=True,
                 )
-                videos |= {record.partition_key for record in found.records if record.partition_key}
+                new = [record for record in found.records if record.storage_id not in self._seen]
+                videos |= {record.partition_key for record in new if record.partition_key}
+                seen |= {record.storage_id for record in found.records}
                 after = found.records[-1].storage_id if found.has_more else None
+        # What is older than the overlap is not read again, so it need not be remembered.
+        self._seen = set() if self._worklog.ids_in_order else seen
         return {video for video in videos if is_video_id(video)}
 
     def _all_videos(self) -> Iterator[VideoId]:

@@ -102,6 +102,11 @@ class WorkLog:
         found = {stage: self.taken_down(video, stage) for stage in made if stage.startswith(POST)}
         return {stage: gone for stage, gone in found.items() if gone is not None}
 
+    @property
+    def ids_in_order(self) -> bool:
+        """Whether events appear in the order of their storage ids. On Postgres a transaction can overtake another."""
+        return "Postgres" not in type(self.instance.event_log_storage).__name__
+
     def newest_event(self) -> int:
         """Storage id of the newest event about any asset."""
         return int(self.instance.event_log_storage.get_maximum_record_id() or 0)

@@ -23,6 +23,9 @@ MARKER = "CM_ENGINE_OF"
 """Environment variable that every process of an engine carries: the home that it works for."""
 
 
+POSTGRES = "CM_DAGSTER_POSTGRES_URL"
+"""Environment variable that the home's `dagster.yaml` takes the database's address from."""
+
 BACKSTOP = "backstop"
 """Cursor that says when the sensor last went the rounds, in seconds since 1970."""
 
@@ -40,6 +43,9 @@ def prepare(settings: Settings) -> None:
     os.environ["CM_HOME"] = str(settings.home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home or settings.home)
+    if settings.on_postgres:
+        # SQLAlchemy's default driver is not the one that Dagster brings.
+        os.environ[POSTGRES] = settings.database_url.replace("postgresql://", "postgresql+psycopg2://", 1)
     engine_folder(settings).mkdir(parents=True, exist_ok=True)
     if settings.dagster_home is not None:
         return
@@ -151,11 +157,13 @@ def needing_engine(settings: Settings) -> Iterator[None]:
 def _dagster_yaml(settings: Settings) -> str:
     import json
 
+    # By reference: the address can hold a password.
+    postgres = "postgres:\n    postgres_url: {env: " + POSTGRES + "}"
+    sqlite = f"sqlite:\n    base_dir: {json.dumps(str(settings.home / 'dagster'))}"
     return f"""\
 # Written by cm at every start; change the CM_* settings instead.
 storage:
-  sqlite:
-    base_dir: {json.dumps(str(settings.home / "dagster"))}
+  {postgres if settings.on_postgres else sqlite}
 local_artifact_storage:
   module: dagster._core.storage.root
   class: LocalArtifactStorage

@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 HEAD = "0003"
 """The newest migration; a database that is there needs no look at the migrations."""
 
+MIGRATION_LOCK = 0x636D
+"""Postgres advisory lock of whoever migrates."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredRequest:
@@ -111,9 +114,11 @@ class Database:
     def _migrate(self, engine: "sa.Engine") -> None:
         import sqlalchemy as sa
 
-        if sa.inspect(engine).has_table("alembic_version"):
+        # Dagster's own migrations may live in the same Postgres database, and call their table so.
+        versions = "alembic_version" if engine.dialect.name == "sqlite" else "cm_version"
+        if sa.inspect(engine).has_table(versions):
             with engine.connect() as connection:
-                if connection.scalar(sa.text("select version_num from alembic_version")) == HEAD:
+                if connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(versions))) == HEAD:
                     return
         from alembic import command
         from alembic.config import Config
@@ -125,6 +130,9 @@ class Database:
             if engine.dialect.name == "sqlite":
                 # Two processes that meet a new home at once: the second waits here and finds the work done.
                 connection.exec_driver_sql("begin immediate")
+            else:
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(MIGRATION_LOCK)))
+            config.attributes["version_table"] = versions
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
             connection.commit()
@@ -133,6 +141,15 @@ class Database:
     def _write(self) -> Iterator["sa.Connection"]:
         with self._engine.begin() as connection:
             yield connection
+
+    def _put(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> None:
+        """Overwrite the row of a key, or make it."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        row = insert(table).values({**key, **values})
+        with self._write() as connection:
+            connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
 
     def add(self, request: StoredRequest) -> None:
         """Store a request.
@@ -352,12 +369,7 @@ class Database:
         from cm_assets.storage.tables import progress
 
         values = {**asdict(step), "updated_at": datetime.now(UTC)}
-        with self._write() as connection:
-            updated = connection.execute(
-                progress.update().where((progress.c.video_id == video) & (progress.c.stage == stage)).values(values)
-            )
-            if updated.rowcount == 0:
-                connection.execute(progress.insert().values(video_id=video, stage=stage, **values))
+        self._put(progress, {"video_id": video, "stage": stage}, values)
 
     def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Step]]:
         """How far each stage of each of these videos has come."""
@@ -386,10 +398,7 @@ class Database:
         """Overwrite what is known of a video's work."""
         from cm_assets.storage.tables import facts as table
 
-        values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
-        with self._write() as connection:
-            if connection.execute(table.update().where(table.c.video_id == video).values(values)).rowcount == 0:
-                connection.execute(table.insert().values(video_id=video, **values))
+        self._put(table, {"video_id": video}, {"facts": dict(facts), "updated_at": datetime.now(UTC)})
 
     def noted(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Any]]:
         """What is known of the work on these videos; nothing for those on which none was done."""
@@ -423,9 +432,7 @@ class Database:
         """Remember how far somebody has read."""
         from cm_assets.storage.tables import cursors
 
-        with self._write() as connection:
-            if connection.execute(cursors.update().where(cursors.c.name == name).values(value=value)).rowcount == 0:
-                connection.execute(cursors.insert().values(name=name, value=value))
+        self._put(cursors, {"name": name}, {"value": value})
 
     def dispose(self) -> None:
         """Close all connections."""

@@ -1,6 +1,8 @@
-"""How often a service may be called: counted in a file that all processes of this home share, across restarts."""
+"""How often a service may be called: counted where all processes and hosts of a home see it, across restarts."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,20 @@ Limit = tuple[int, Seconds]
 """So many calls within so many seconds."""
 
 
+CONTENTION = 50
+"""How often a count is tried again that another process was in the way of."""
+
+
 class Rates:
     """Lets calls through as long as there is room in every window that ends now.
 
     Args:
-        file: SQLite file of the counts.
+        url: of the counts: `sqlite:///FILE` or `postgresql://...`.
         limits: by service; one without limits is never held up.
     """
 
-    def __init__(self, file: Path, limits: Mapping[str, Sequence[Limit]]) -> None:
-        self._file = file
+    def __init__(self, url: str, limits: Mapping[str, Sequence[Limit]]) -> None:
+        self._url = url
         self._limits = limits
 
     def take(self, service: str) -> None:
@@ -31,23 +37,41 @@ class Rates:
         limits = sorted(self._limits.get(service, ()), key=lambda limit: limit[1])
         if not limits:
             return
-        from pyrate_limiter import Rate, RateItem, SQLiteBucket
+        from pyrate_limiter import RateItem
 
-        self._file.parent.mkdir(parents=True, exist_ok=True)
-        rates = [Rate(count, round(seconds * 1000)) for count, seconds in limits]
-        # The name is a word of our own settings: it is checked there.
-        bucket: Any = SQLiteBucket.init_from_file(rates, table=service, db_path=str(self._file), use_file_lock=True)
-        try:
-            now = bucket.now()
-            bucket.leak(now)
-            item = RateItem(service, now)
-            if bucket.put(item):
-                return
-            wait = max(int(bucket.waiting(item)), 1) / 1000
-        finally:
-            bucket.close()
+        with self._bucket(service, limits) as bucket:
+            for _ in range(CONTENTION):
+                now = bucket.now()
+                bucket.leak(now)
+                item = RateItem(service, now)
+                if bucket.put(item):
+                    return
+                wait = max(int(bucket.waiting(item)), 1) / 1000
+                if wait > 0.1:
+                    break
+                time.sleep(0.02)
         said = ", ".join(f"{count} in {_words(seconds)}" for count, seconds in limits)
         raise AskedToWait(f"{service} may be called {said}: no call is left for now", wait)
+
+    @contextmanager
+    def _bucket(self, service: str, limits: Sequence[Limit]) -> Iterator[Any]:
+        from pyrate_limiter import PostgresBucket, Rate, SQLiteBucket
+
+        rates = [Rate(count, round(seconds * 1000)) for count, seconds in limits]
+        # The service's name, which becomes a table's, is a word of our own settings: it is checked there.
+        if self._url.startswith("postgresql"):
+            from psycopg_pool import ConnectionPool
+
+            with ConnectionPool(self._url, min_size=1, max_size=1) as pool:
+                yield PostgresBucket(pool, service, rates)
+            return
+        file = Path(self._url.removeprefix("sqlite:///"))
+        file.parent.mkdir(parents=True, exist_ok=True)
+        bucket: Any = SQLiteBucket.init_from_file(rates, table=service, db_path=str(file), use_file_lock=True)
+        try:
+            yield bucket
+        finally:
+            bucket.close()
 
 
 def _words(seconds: Seconds) -> str:

@@ -1,4 +1,5 @@
 import multiprocessing
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -28,19 +29,41 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 
 
 @pytest.fixture
-def url(tmp_path: Path) -> str:
+def sqlite(tmp_path: Path) -> str:
     return f"sqlite:///{tmp_path / 'home' / 'cm.sqlite'}"
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgres", marks=pytest.mark.postgres)])
+def url(request: pytest.FixtureRequest) -> Iterator[str]:
+    if request.param == "sqlite":
+        yield request.getfixturevalue("sqlite")
+    else:
+        from cm_assets_tests.postgres import new_database
+
+        address = new_database(request.getfixturevalue("postgres"))
+        yield address.replace("postgresql://", "postgresql+psycopg://")
+    while _opened:
+        _opened.pop().dispose()
+
+
+_opened: list[Database] = []
+
+
+def opened(url: str) -> Database:
+    """A database, closed when the test ends."""
+    _opened.append(Database(url))
+    return _opened[-1]
+
+
 def test_a_request_reads_back_as_it_was(url: str) -> None:
-    Database(url).add(ROW)
-    assert Database(url).get("a") == ROW
-    assert Database(url).find("file", "k") == ROW
-    assert Database(url).get("b") is None
+    opened(url).add(ROW)
+    assert opened(url).get("a") == ROW
+    assert opened(url).find("file", "k") == ROW
+    assert opened(url).get("b") is None
 
 
 def test_an_id_and_a_key_are_taken_once(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     with pytest.raises(Taken):
         database.add(replace(ROW, key="k2"))
@@ -56,7 +79,7 @@ def claimed(database: Database, seen: StoredRequest | None, *, after: int = 0, l
 
 
 def test_a_launch_is_claimed_by_one(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     seen = database.get("a")
     assert claimed(database, seen) == 1
@@ -78,7 +101,7 @@ def test_a_launch_is_claimed_by_one(url: str) -> None:
 
 
 def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     for name, rank in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):
         database.add(replace(ROW, id=name, key=name, rank=rank))
     database.close("d", "done")
@@ -93,7 +116,7 @@ def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
 
 
 def test_what_waits_for_a_time_is_not_in_the_backlog(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     database.postpone("a", NOW + timedelta(hours=1), "its time")
     assert database.backlog(NOW, 10) == []
@@ -104,7 +127,7 @@ def test_what_waits_for_a_time_is_not_in_the_backlog(url: str) -> None:
 
 
 def test_pages_of_the_newest_hold_every_request_once(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     for number in range(7):  # some came in the very same moment
         moment = datetime(2026, 1, 1 + number // 3, tzinfo=UTC)
         database.add(replace(ROW, id=f"v{number}", key=str(number), received_at=moment))
@@ -120,7 +143,7 @@ def test_pages_of_the_newest_hold_every_request_once(url: str) -> None:
 
 
 def test_facts_and_cursors_are_overwritten(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.note("a", {"runs": 1})
     database.note("a", {"runs": 2})
     assert database.noted(["a", "b"]) == {"a": {"runs": 2}}
@@ -130,32 +153,32 @@ def test_facts_and_cursors_are_overwritten(url: str) -> None:
     assert database.cursor("assets") == 9
 
 
-def test_a_home_of_the_first_version_keeps_its_requests_and_ranks_them(url: str) -> None:
+def test_a_home_of_the_first_version_keeps_its_requests_and_ranks_them(sqlite: str) -> None:
     import sqlalchemy as sa
     from alembic import command
     from alembic.config import Config
 
-    path = Path(url.removeprefix("sqlite:///"))
+    path = Path(sqlite.removeprefix("sqlite:///"))
     path.parent.mkdir()
-    engine = sa.create_engine(url)
+    engine = sa.create_engine(sqlite)
     config = Config()
     config.set_main_option("script_location", str(Path(storage.__file__).parent / "migrations"))
     with engine.connect() as connection:
-        config.attributes["connection"] = connection
+        config.attributes |= {"connection": connection, "version_table": "alembic_version"}
         command.upgrade(config, "0001")
         connection.exec_driver_sql(
             "insert into requests (id, source, key, document, content_sha256, priority, received_at, wanted, wanted_at)"
             " values ('old', 'file', 'k', '{}', '0', 3, '2026-01-01 00:00:00', 1, '2026-01-01 00:00:00')"
         )
         connection.commit()
-    found = Database(url).get("old")
+    found = opened(sqlite).get("old")
     assert found is not None
     assert found.rank == datetime(2026, 1, 1, tzinfo=UTC).timestamp() + 1800
     assert found.resume_at is None
 
 
 def test_a_video_is_closed_once_and_can_be_asked_for_again(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     assert database.close("a", "failed", "the sea was rough")
     assert not database.close("a", "done")
@@ -171,7 +194,7 @@ def test_a_video_is_closed_once_and_can_be_asked_for_again(url: str) -> None:
 
 
 def test_progress_is_overwritten_and_forgotten(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     for share in (0.0, 0.5, 0.7):
         database.report_progress("a", "render", Step(share))
@@ -193,7 +216,7 @@ def test_processes_that_meet_a_new_home_together_all_find_it_ready(url: str) -> 
     for process in processes:
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
-    assert len(Database(url).backlog(NOW, 9)) == 4
+    assert len(opened(url).backlog(NOW, 9)) == 4
 
 
 def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
@@ -201,8 +224,8 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
 
     from cm_assets.storage.tables import metadata
 
-    database = Database(url)
+    database = opened(url)
     database.get("a")
-    there = sa.inspect(sa.create_engine(url))
+    there = sa.inspect(database._engine)
     for table in metadata.sorted_tables:
         assert {column["name"] for column in there.get_columns(table.name)} == set(table.columns.keys())
