@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -28,6 +29,7 @@ from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
+from cm_assets.orchestration.notifications import Notifier
 from cm_assets.orchestration.processes import start, sweep
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
@@ -40,6 +42,10 @@ TICK = 0.25
 
 START_LIMIT = 60.0
 """Seconds that the code server has to answer."""
+
+
+LAST_WORDS = 2.0
+"""Seconds in which an engine that ends tells what is left to tell; the next one tells the rest."""
 
 
 class Engine:
@@ -91,6 +97,10 @@ class Engine:
                     most_lost_runs=self._settings.max_lost_runs,
                 )
                 inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
+                notifier, told_enough = Notifier(database, self._settings.notify), threading.Event()
+                # A thread: whom it tells may be slow, and it need not hold up what is made.
+                telling = threading.Thread(target=notifier.run, args=(told_enough,), name="notifier", daemon=True)
+                telling.start()
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
@@ -98,7 +108,10 @@ class Engine:
                     inbox.tick()
                     intake.tick()
                     time.sleep(TICK)
+                told_enough.set()
                 self._shut_down(worklog)
+                telling.join(1.0)
+                notifier.tick(LAST_WORDS)
         finally:
             self._kill_all()
             shutil.rmtree(self._sockets, ignore_errors=True)

@@ -142,7 +142,8 @@ class Intake:
             self._database.postpone(stored.id, failure.resume_at, f"{failure.stage}: {failure.reason}")
             return True
         if failure is not None:
-            return self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
+            reason = f"{failure.stage}: {failure.reason}"
+            return self._database.close(stored.id, "failed", reason, stage=failure.stage)
         # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
         kill_trees(self._worklog.worker_pids(run), self._home)
         self._database.count_lost_run(stored.id)

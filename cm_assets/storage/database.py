@@ -8,8 +8,8 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,9 @@ from cm_assets.partitions import VideoId
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0002"
+    from cm_assets.models.event import Event
+
+HEAD = "0003"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 
@@ -111,6 +113,14 @@ class Database:
         with self._engine.begin() as connection:
             yield connection
 
+    def reading(self) -> "sa.Connection":
+        """A connection for the other modules of this room; close it."""
+        return self._engine.connect()
+
+    def writing(self) -> AbstractContextManager["sa.Connection"]:
+        """A transaction for the other modules of this room."""
+        return self._write()
+
     def add(self, request: StoredRequest) -> None:
         """Store a request.
 
@@ -119,12 +129,14 @@ class Database:
         """
         import sqlalchemy as sa
 
+        from cm_assets.storage.events import queued, record
         from cm_assets.storage.tables import requests
 
         row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
         try:
             with self._write() as connection:
                 connection.execute(requests.insert().values(row))
+                record(connection, [queued(request.id, request.document, request.wanted_at)])
         except sa.exc.IntegrityError as error:
             raise Taken(request.id) from error
 
@@ -229,15 +241,19 @@ class Database:
 
     def want(self, video: VideoId) -> bool:
         """Ask for a video (again). False if it was open all along."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.events import queued, record
         from cm_assets.storage.tables import requests
 
+        now = datetime.now(UTC)
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & ~requests.c.wanted)
                 .values(
                     wanted=True,
-                    wanted_at=datetime.now(UTC),
+                    wanted_at=now,
                     outcome="",
                     reason="",
                     lost_runs=0,
@@ -245,10 +261,21 @@ class Database:
                     waiting_for="",
                 )
             )
+            if changed.rowcount > 0:
+                document = connection.execute(sa.select(requests.c.document).where(requests.c.id == video)).scalar_one()
+                record(connection, [queued(video, document, now)])
         return changed.rowcount > 0
 
-    def close(self, video: VideoId, outcome: str, reason: str = "") -> bool:
-        """Nobody waits for it any more: `done`, `failed` or `cancelled`. False if it was closed already."""
+    def close(self, video: VideoId, outcome: str, reason: str = "", *, stage: str = "") -> bool:
+        """Nobody waits for it any more: `done`, `failed`, `cancelled` or `rejected`. False if it was closed already.
+
+        Args:
+            video: which.
+            outcome: how it ended.
+            reason: why, for a person.
+            stage: where it failed.
+        """
+        from cm_assets.storage.events import ended, record
         from cm_assets.storage.tables import progress, requests
 
         with self._write() as connection:
@@ -258,6 +285,8 @@ class Database:
                 .values(wanted=False, outcome=outcome, reason=reason)
             )
             connection.execute(progress.delete().where(progress.c.video_id == video))
+            if changed.rowcount > 0:
+                record(connection, [ended(connection, video, outcome, reason, stage)])
         return changed.rowcount > 0
 
     def forget_progress(self, video: VideoId | None = None) -> None:
@@ -301,14 +330,16 @@ class Database:
                 found.setdefault(row.video_id, {})[row.stage] = row.share
         return found
 
-    def note(self, video: VideoId, facts: Mapping[str, Any]) -> None:
-        """Overwrite what is known of a video's work."""
+    def note(self, video: VideoId, facts: Mapping[str, Any], happened: "Sequence[Event]" = ()) -> None:
+        """Overwrite what is known of a video's work, and write the events that the difference means."""
+        from cm_assets.storage.events import record
         from cm_assets.storage.tables import facts as table
 
         values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
         with self._write() as connection:
             if connection.execute(table.update().where(table.c.video_id == video).values(values)).rowcount == 0:
                 connection.execute(table.insert().values(video_id=video, **values))
+            record(connection, happened)
 
     def noted(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Any]]:
         """What is known of the work on these videos; nothing for those on which none was done."""
