@@ -166,7 +166,7 @@ def _notifications(settings: Settings) -> str:
             said.append("only for requests that name it")
         if tally is not None and (tally.waiting or tally.given_up):
             said.append(f"{tally.waiting} to be told, {tally.given_up} given up")
-            said += [f"the last one {tally.last_error}"] if tally.last_error else []
+            said += [f"the last one failed: {tally.last_error}"] if tally.last_error else []
             fine = fine and not tally.is_lost
         lines.append(f"{name}: {'; '.join(said)}")
     if not fine:

@@ -5,6 +5,10 @@ import logging
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.event import Event
 
+# They log addresses, and these hold tokens.
+for _name in ("apprise", "urllib3"):
+    logging.getLogger(_name).setLevel(logging.CRITICAL)
+
 _WORDS = {
     "video.queued": "Asked for",
     "video.started": "In the making",
@@ -27,9 +31,6 @@ def tell(url: str, event: Event) -> None:
     """
     import apprise
 
-    # They log addresses, and these hold tokens.
-    for name in ("apprise", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     asset = apprise.AppriseAsset(
         app_id="cm_assets", app_desc="cm_assets", async_mode=False, storage_mode=apprise.PersistentStoreMode.MEMORY
     )
