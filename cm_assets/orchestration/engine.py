@@ -110,6 +110,7 @@ class Engine:
                     time.sleep(TICK)
                 told_enough.set()
                 self._shut_down(worklog)
+                intake.settle()
                 telling.join(1.0)
                 notifier.tick(LAST_WORDS)
         finally:

@@ -9,13 +9,13 @@ from typing import Any
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, next_step
+from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, Wait, next_step
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, Launcher, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
-from cm_assets.partitions import PARTITIONS
+from cm_assets.partitions import PARTITIONS, VideoId
 from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
 
@@ -60,6 +60,7 @@ class Intake:
         self._capacity = capacity
         self._most_lost_runs = most_lost_runs
         self._cancelled_at: dict[str, float] = {}
+        self._in_flight: frozenset[VideoId] = frozenset()
 
     def tick(self) -> None:
         """One look."""
@@ -68,6 +69,7 @@ class Intake:
             for run in self._worklog.instance.get_runs(dg.RunsFilter(statuses=list(ACTIVE)))
             if PARTITION_TAG in run.tags
         }
+        self._in_flight = frozenset(active)
         self._projection.advance(active)
         self._cancel_unwanted(active)
         room = self._capacity - len(active)
@@ -78,15 +80,30 @@ class Intake:
             if request.id not in active and self._advance(request, now):
                 room -= 1
 
+    def settle(self) -> None:
+        """Close what is done of that which was in flight when the runs were stopped; launches nothing.
+
+        A video is published when its posts are there, which is a moment before its run ends, and who waited for it may
+        leave then.
+        """
+        self._projection.advance({})
+        for video in sorted(self._in_flight):
+            stored = self._database.get(video)
+            if stored is not None and stored.wanted and isinstance(self._next(stored, datetime.now(UTC))[0], Done):
+                self._database.close(video, "done")
+
+    def _next(self, stored: StoredRequest, now: datetime) -> tuple[Launch | Wait | Awaiting | Rejected | Done, Review]:
+        """What is next for a video, and what people said of its render."""
+        all_made = self._worklog.all_made(stored.id)
+        review = self._worklog.review(stored.id, all_made.get("render"))
+        made = {stage: one.storage_id for stage, one in all_made.items()}
+        return next_step(parse(stored.document), made, now, review), review
+
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
         if self._ended_badly(stored):
             return False
-        request = parse(stored.document)
-        all_made = self._worklog.all_made(stored.id)
-        made = {stage: one.storage_id for stage, one in all_made.items()}
-        review = self._worklog.review(stored.id, all_made.get("render"))
-        step = next_step(request, made, now, review)
+        step, review = self._next(stored, now)
         if isinstance(step, Done):
             self._database.close(stored.id, "done")
         elif isinstance(step, Rejected):
