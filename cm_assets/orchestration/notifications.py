@@ -4,6 +4,7 @@ Each endpoint is served by a thread of its own, so that one that is slow or dead
 """
 
 import logging
+import os
 import random
 import threading
 import time
@@ -71,7 +72,7 @@ class Notifier:
         self,
         database: Database,
         names: Collection[str],
-        variables: Mapping[str, str] | None = None,
+        variables: Mapping[str, str] = os.environ,
         *,
         now: Callable[[], datetime] = _now,
         jitter: Callable[[], float] = random.random,
@@ -116,10 +117,7 @@ class Notifier:
             time.sleep(0.05)
 
     def _recipients(self, kind: str, named: Collection[str]) -> Collection[str]:
-        return [name for name in dict.fromkeys(named or self._names) if kind in self._endpoint(name).wants()]
-
-    def _endpoint(self, name: str) -> Endpoint:
-        return Endpoint(name) if self._variables is None else Endpoint(name, self._variables)
+        return [name for name in dict.fromkeys(named or self._names) if kind in Endpoint(name, self._variables).wants()]
 
     def _is_served(self, name: str) -> bool:
         return name in self._threads and self._threads[name].is_alive()
@@ -130,7 +128,7 @@ class Notifier:
         self._threads[name].start()
 
     def _send_all(self, name: str) -> None:
-        endpoint = self._endpoint(name)
+        endpoint = Endpoint(name, self._variables)
         try:
             while delivery := self._deliveries.claim(name, now := self._now(), now + CLAIM):
                 self._send(endpoint, delivery)
