@@ -1,6 +1,7 @@
 """Facts and events of runs of a real instance: each told once, though whoever tells it is killed and comes again."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,13 +78,19 @@ class Place:
         self.instance.report_runless_asset_event(kind(asset_key="review", partition="v", metadata=metadata))
 
 
+@contextmanager
+def open_place(folder: Path) -> Iterator[Place]:
+    database = Database(f"sqlite:///{folder / 'cm.sqlite'}")
+    (folder / "dagster").mkdir()
+    with dg.DagsterInstance.local_temp(str(folder / "dagster")) as instance:
+        yield Place(database, instance, ArtifactStore(str(folder / "artifacts"), folder / "cache"))
+    database.dispose()
+
+
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Place]:
-    database = Database(f"sqlite:///{tmp_path / 'cm.sqlite'}")
-    (tmp_path / "dagster").mkdir()
-    with dg.DagsterInstance.local_temp(str(tmp_path / "dagster")) as instance:
-        yield Place(database, instance, ArtifactStore(str(tmp_path / "artifacts"), tmp_path / "cache"))
-    database.dispose()
+    with open_place(tmp_path) as one:
+        yield one
 
 
 def test_a_video_is_told_from_its_start_to_its_approval(place: Place) -> None:
