@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
-from cm_assets.models.base import Failure
+from cm_assets.models.base import Failure, PermanentFailure
 from cm_assets.settings import Settings
 
 NEEDED_SPACE = 2_000_000_000
@@ -43,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("music", _music),
         ("language model", _model),
         ("artifacts", _artifacts),
+        ("notifications", _notifications),
         ("engine", _engine),
     ]
     findings = []
@@ -140,6 +141,37 @@ def _artifacts(settings: Settings) -> str:
 
     store = ArtifactStore(settings.artifacts, settings.cache)
     return str(store.root)
+
+
+def _notifications(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.engines.notifying.endpoint import Endpoint, known_endpoints
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.deliveries import Deliveries
+
+    names = known_endpoints(settings.notify)
+    if not names:
+        return "nobody is told what happens; set CM_NOTIFY"
+    try:
+        tallies = Deliveries(Database(settings.database)).tallies()
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    lines, fine = [], True
+    for name in names:
+        endpoint, tally = Endpoint(name), tallies.get(name)
+        said = endpoint.wrong() or [endpoint.way]
+        fine = fine and not endpoint.wrong()
+        if name not in settings.notify:
+            said.append("only for requests that name it")
+        if tally is not None and (tally.waiting or tally.given_up):
+            said.append(f"{tally.waiting} to be told, {tally.given_up} given up")
+            said += [f"the last one failed: {tally.last_error}"] if tally.last_error else []
+            fine = fine and not tally.is_lost
+        lines.append(f"{name}: {'; '.join(said)}")
+    if not fine:
+        raise PermanentFailure("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _engine(settings: Settings) -> str:

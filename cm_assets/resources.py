@@ -1,4 +1,7 @@
-"""Engines and stores as Dagster resources. Secrets are named here, as environment variables, and nowhere else."""
+"""Engines and stores as Dagster resources. Secrets are named here, as environment variables.
+
+Those of the endpoints that are told what happens are `engines/notifying`'s: they are needed without Dagster.
+"""
 
 import os
 from collections.abc import Callable

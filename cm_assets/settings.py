@@ -1,4 +1,7 @@
-"""Configuration: `CM_*` variables with their defaults. Never a secret's value; those are read in `resources`."""
+"""Configuration: `CM_*` variables with their defaults. Never a secret's value.
+
+Those are read in `resources`, and in `engines/notifying` where people and programs are told what happens.
+"""
 
 import os
 import re
@@ -6,11 +9,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 RATED = ("openai",)
 """Services whose calls can be limited."""
+
+EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
+"""Of one who is told what happens: a slug, since it becomes part of the variables' names."""
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -50,6 +56,7 @@ class Settings(BaseSettings):
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
         openai_model: model that writes scripts for topics.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
+        notify: names of the endpoints that are told what happens to videos whose requests name none.
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
@@ -71,6 +78,7 @@ class Settings(BaseSettings):
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
     rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = {}
+    notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
@@ -82,7 +90,7 @@ class Settings(BaseSettings):
             raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
         return url
 
-    _split = field_validator("voices", "footage", mode="before")(_names)
+    _split = field_validator("voices", "footage", "notify", mode="before")(_names)
 
     @field_validator("rates", mode="before")
     @classmethod

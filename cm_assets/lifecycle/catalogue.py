@@ -15,12 +15,14 @@ class Catalogue:
         music: names of the moods and of the user's own tracks.
         clips: names of the user's own clips.
         topics: why topics cannot be written about here, or None if they can.
+        endpoints: names of those who can be told what happens.
     """
 
     voices: Collection[str]
     music: Collection[str]
     clips: Collection[str]
     topics: str | None
+    endpoints: Collection[str] = ()
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -31,6 +33,7 @@ def catalogue(settings: Settings) -> Catalogue:
     """
     from cm_assets.engines.footage.catalogue import check_names
     from cm_assets.engines.footage.library import read
+    from cm_assets.engines.notifying.endpoint import known_endpoints
     from cm_assets.engines.speech.catalogue import voices
     from cm_assets.engines.writing.choice import NO_MODEL
     from cm_assets.media.music import known
@@ -41,4 +44,5 @@ def catalogue(settings: Settings) -> Catalogue:
         music=known(settings.music_folder),
         clips=tuple(item.shown_name for item in read(settings.footage_folder)) if settings.footage_folder else (),
         topics=None if settings.has_language_model else NO_MODEL,
+        endpoints=known_endpoints(settings.notify),
     )

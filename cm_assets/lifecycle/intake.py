@@ -47,6 +47,11 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
         for platform in platforms
         if platform not in PLATFORMS
     ]
+    problems += [
+        Problem("notify", f"{name!r} is not known; known: {_listed(catalogue.endpoints) or 'none, set CM_NOTIFY'}")
+        for name in request.notify
+        if name not in catalogue.endpoints
+    ]
     if request.publish_at is not None and request.publish_at <= now:
         problems.append(Problem("publish_at", f"{request.publish_at.isoformat()} is past"))
     if request.language.split("-")[0] != "en":

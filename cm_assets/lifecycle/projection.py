@@ -5,9 +5,11 @@ It can be thrown away: `rebuild` finds the same facts again.
 
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 
 import dagster as dg
 
+from cm_assets.lifecycle.announcements import announcements
 from cm_assets.lifecycle.plan import POST
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
@@ -77,10 +79,19 @@ class Projection:
         if newest > self._cursor:
             self._move_cursor(newest)
 
-    def note(self, video: VideoId) -> Facts:
-        """Gather the facts of a video and store them."""
+    def note(self, video: VideoId, *, told_to: int = -1) -> Facts:
+        """Gather the facts of a video and store them, with the events that what is new in them means.
+
+        Args:
+            video: whose.
+            told_to: storage id up to which everything is history that nobody is told again.
+        """
+        before = facts_of(self._database.noted([video]).get(video))
         facts = gather(self._worklog, self._store, video)
-        self._database.note(video, facts.model_dump())
+        stored = self._database.get(video)
+        now = datetime.now(UTC)
+        happened = [] if stored is None else announcements(stored, before, facts, now, told_to=told_to)
+        self._database.note(video, facts.model_dump(), happened)
         return facts
 
     def knows(self, video: VideoId) -> bool:
@@ -96,7 +107,8 @@ class Projection:
         newest = self._worklog.newest_event()
         count = 0
         for count, video in enumerate(self._all_videos(), 1):
-            self.note(video)
+            # What was read before has been told, though the facts that say so may be lost.
+            self.note(video, told_to=self._cursor)
             told(count)
         self._move_cursor(newest)
         return count
@@ -162,13 +174,18 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     made = worklog.all_made(video)
     records = worklog.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=100)
     newest = records[0].dagster_run if records else None
+    in_flight = {record.dagster_run.run_id for record in records if not record.dagster_run.is_finished}
     links: dict[str, str] = {}
+    rendered = -1
     seconds, size, sha256 = None, None, ""
     failed: tuple[str, ...] = ()
     if "render" in made:
         render = Render.model_validate_json(store.read(str(made["render"].metadata["model"])))
         links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
         failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
+        # Its checks are known for certain when its run is over.
+        if not failed and made["render"].run_id not in in_flight:
+            rendered = made["render"].storage_id
         seconds, size, sha256 = render.seconds, render.video.size, render.video.sha256
     taken = worklog.taken_down_posts(video, made)
     for stage, one in made.items():
@@ -177,7 +194,9 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     return Facts(
         made={stage: one.storage_id for stage, one in made.items()},
         taken=taken,
-        active=any(not record.dagster_run.is_finished for record in records),
+        rendered=rendered,
+        started=max((record.start_time or 0.0 for record in records), default=0.0),
+        active=bool(in_flight),
         runs=len(records),
         run_id=newest.run_id if newest else None,
         title=str(made["script"].metadata.get("title", "")) if "script" in made else "",

@@ -7,7 +7,7 @@ from typing import Any
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import UPSTREAM, Posts, missing, outcome, script_after, to_take_down, unposted
 from cm_assets.models.base import Model
-from cm_assets.models.request import VideoRequest
+from cm_assets.models.request import VideoRequest, working_title
 from cm_assets.models.review import Review
 from cm_assets.models.status import StageStatus, State, Status
 from cm_assets.policies import PRODUCE, STAGES
@@ -32,6 +32,8 @@ class Facts(Model):
     Attributes:
         made: storage id of the newest materialization, by stage.
         taken: storage id of the newest taking down of a post, by its stage.
+        rendered: the newest render's storage id, if the run that made it is over and it passed its blocking checks.
+        started: when the newest run that has begun did, in seconds since 1970.
         active: whether a run is in flight.
         runs: how many runs there were.
         run_id: the newest run.
@@ -46,6 +48,8 @@ class Facts(Model):
 
     made: Mapping[str, int] = {}
     taken: Mapping[str, int] = {}
+    rendered: int = -1
+    started: float = 0.0
     active: bool = False
     runs: int = 0
     run_id: str | None = None
@@ -101,7 +105,7 @@ def status(
         waiting_for = _step_waits_for(stages, steps, at_work)
     return Status(
         id=stored.id,
-        title=facts.title or _working_title(request),
+        title=facts.title or working_title(stored.document),
         state=state,
         stages=tuple(stages),
         priority=stored.priority,
@@ -171,11 +175,6 @@ def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at
 
 def _clock(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def _working_title(request: VideoRequest) -> str:
-    text = request.post.title or request.topic or request.source_text or (request.scenes or ())[0].text
-    return " ".join(text.split())[:100]
 
 
 def facts_of(noted: Mapping[str, Any] | None) -> Facts:

@@ -22,6 +22,7 @@ from pydantic import (
 from pydantic.alias_generators import to_camel
 
 from cm_assets.partitions import VideoId
+from cm_assets.settings import EndpointName
 
 Orientation = Literal["portrait", "landscape", "square"]
 
@@ -159,6 +160,7 @@ class VideoRequest(_Part):
     priority: Annotated[int, Field(ge=1, le=10)] = 10
     not_before: AwareDatetime | None = None
     publish_at: AwareDatetime | None = None
+    notify: Annotated[tuple[EndpointName, ...], Field(max_length=20)] = ()
     seed: Annotated[int, Field(ge=0, lt=2**32)] | None = None
 
     @model_validator(mode="before")
@@ -208,3 +210,12 @@ class VideoRequest(_Part):
     def content_sha256(self) -> str:
         """Hash of the canonical document, whatever its spelling, order or format was."""
         return hashlib.sha256(json.dumps(self.canonical(), sort_keys=True).encode()).hexdigest()
+
+
+def working_title(document: Mapping[str, Any]) -> str:
+    """What a video is called before it has a script: the beginning of what its canonical request asks for."""
+    title = document.get("post", {}).get("title")
+    text = title or document.get("topic") or document.get("source_text")
+    if not text:
+        text = next((scene["text"] for scene in document.get("scenes", ())), "")
+    return " ".join(text.split())[:100]

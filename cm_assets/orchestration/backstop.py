@@ -14,10 +14,14 @@ from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
+    from cm_assets.orchestration.notifications import Notifier
     from cm_assets.orchestration.rounds import Rounds
 
 INTERVAL = 5
 """Seconds between two looks; Dagster's daemon looks no more often."""
+
+TELLING = 2.0
+"""Seconds of a look in which people are told what happened."""
 
 
 class Collected:
@@ -59,11 +63,13 @@ class Backstop:
         self._launcher = Collected()
         self._rounds: Rounds | None = None
         self._database = Database(settings.database)
+        self._notifier: Notifier | None = None
         self._own_cursor = ""
 
     def look(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """One look; what is to be launched."""
         from cm_assets.lifecycle.projection import cursor_of, other_instances
+        from cm_assets.orchestration.notifications import Notifier
         from cm_assets.orchestration.rounds import Rounds
 
         if homes.engine_runs(self._settings):
@@ -77,7 +83,9 @@ class Backstop:
             return dg.SkipReason("the videos of this home are made by another Dagster instance: run cm up")
         if self._rounds is None:
             self._rounds = Rounds(self._settings, self._database, instance, self._launcher, home=None)
+        self._notifier = self._notifier or Notifier(self._database, self._settings.notify)
         self._rounds.go()
+        self._notifier.tick(TELLING)
         self._database.move_cursor(homes.BACKSTOP, int(time.time()))
         requests = self._launcher.taken()
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("there is nothing to launch")

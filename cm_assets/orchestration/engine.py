@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -25,6 +26,7 @@ from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.launching import LOCATION, Launcher
+from cm_assets.orchestration.notifications import Notifier
 from cm_assets.orchestration.processes import start, sweep
 from cm_assets.orchestration.rounds import Rounds
 from cm_assets.settings import Settings
@@ -37,6 +39,10 @@ TICK = 0.25
 
 START_LIMIT = 60.0
 """Seconds that the code server has to answer."""
+
+
+LAST_WORDS = 2.0
+"""Seconds in which an engine that ends tells what is left to tell; the next one tells the rest."""
 
 
 class Engine:
@@ -80,13 +86,21 @@ class Engine:
                 if other_instances(database, cursor_of(worklog)):
                     log.warning("another Dagster instance has made videos of this home: what is open is made anew")
                 rounds = Rounds(self._settings, database, instance, launcher, home=self._settings.home)
+                notifier, told_enough = Notifier(database, self._settings.notify), threading.Event()
+                # A thread: whom it tells may be slow, and it need not hold up what is made.
+                telling = threading.Thread(target=notifier.run, args=(told_enough,), name="notifier", daemon=True)
+                telling.start()
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
                     self._supervise()
                     rounds.go()
                     time.sleep(TICK)
+                told_enough.set()
                 self._shut_down(worklog)
+                rounds.settle()
+                telling.join(1.0)
+                notifier.tick(LAST_WORDS)
         finally:
             self._kill_all()
             shutil.rmtree(self._sockets, ignore_errors=True)

@@ -14,13 +14,13 @@ from typing import Any, Protocol
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import PRODUCE_JOB, Awaiting, Done, Launch, Posts, Rejected, next_step
+from cm_assets.lifecycle.plan import PRODUCE_JOB, Awaiting, Done, Launch, Posts, Rejected, Wait, next_step
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog, stages_of
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
-from cm_assets.partitions import PARTITIONS
+from cm_assets.partitions import PARTITIONS, VideoId
 from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
 
@@ -85,6 +85,7 @@ class Intake:
         self._capacity = capacity
         self._most_lost_runs = most_lost_runs
         self._cancelled_at: dict[str, float] = {}
+        self._in_flight: frozenset[VideoId] = frozenset()
 
     def tick(self, now: datetime | None = None) -> None:
         """One look.
@@ -97,6 +98,7 @@ class Intake:
         backlog = self._database.backlog(now, 2 * self._capacity)
         records = self._worklog.in_flight()
         active = {video: record.dagster_run for video, record in records.items()}
+        self._in_flight = frozenset(active)
         self._projection.advance(active)
         self._cancel_unwanted(active)
         self._give_up_stillborn(records, now)
@@ -107,6 +109,29 @@ class Intake:
             if request.id not in active and self._advance(request, now):
                 room -= 1
 
+    def settle(self) -> None:
+        """Close what is done of that which was in flight when the runs were stopped; launches nothing.
+
+        A video is published when its posts are there, which is a moment before its run ends, and who waited for it may
+        leave then.
+        """
+        self._projection.advance({})
+        for video in sorted(self._in_flight):
+            stored = self._database.get(video)
+            if stored is None or not stored.wanted:
+                continue
+            step, _ = self._next(stored, datetime.now(UTC))
+            if isinstance(step, Done):
+                self._database.close(video, step.outcome, step.reason)
+
+    def _next(self, stored: StoredRequest, now: datetime) -> tuple[Launch | Wait | Awaiting | Rejected | Done, Review]:
+        """What is next for a video, and what people said of its render."""
+        all_made = self._worklog.all_made(stored.id)
+        review = self._worklog.review(stored.id, all_made.get("render"))
+        made = {stage: one.storage_id for stage, one in all_made.items()}
+        posts = Posts(self._worklog.taken_down_posts(stored.id, made), stored.given_up, stored.take_down)
+        return next_step(parse(stored.document), made, now, review, posts), review
+
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
         if stored.claimed_until is not None and stored.claimed_until > now:
@@ -114,12 +139,7 @@ class Intake:
         lost = self._lost(stored)
         if lost is None:
             return False
-        request = parse(stored.document)
-        all_made = self._worklog.all_made(stored.id)
-        made = {stage: one.storage_id for stage, one in all_made.items()}
-        review = self._worklog.review(stored.id, all_made.get("render"))
-        posts = Posts(self._worklog.taken_down_posts(stored.id, made), stored.given_up, stored.take_down)
-        step = next_step(request, made, now, review, posts)
+        step, review = self._next(stored, now)
         if isinstance(step, Done):
             self._database.close(stored.id, step.outcome, step.reason)
         elif isinstance(step, Rejected):
@@ -208,7 +228,7 @@ class Intake:
         """
         if run.job_name == PRODUCE_JOB:
             reason = "; ".join(f"{stage}: {why}" for stage, why in stages.items())
-            return self._database.close(stored.id, "failed", reason)
+            return self._database.close(stored.id, "failed", reason, stage=next(iter(stages), ""))
         if stages.keys() <= stored.given_up.keys():
             return False
         self._database.give_up(stored.id, stages)

@@ -56,3 +56,7 @@ class Rounds:
         """
         self._inbox.tick()
         self._intake.tick(now)
+
+    def settle(self) -> None:
+        """Close what is done when the runs have been stopped; launches nothing."""
+        self._intake.settle()

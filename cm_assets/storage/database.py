@@ -9,7 +9,7 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 
 import logging
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,9 @@ from cm_assets.partitions import VideoId
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0003"
+    from cm_assets.models.event import Event
+
+HEAD = "0004"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -142,14 +144,21 @@ class Database:
         with self._engine.begin() as connection:
             yield connection
 
-    def _put(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> None:
-        """Overwrite the row of a key, or make it."""
+    def _put(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> "sa.Executable":
+        """The statement that overwrites the row of a key, or makes it."""
         from sqlalchemy.dialects import postgresql, sqlite
 
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         row = insert(table).values({**key, **values})
-        with self._write() as connection:
-            connection.execute(row.on_conflict_do_update(index_elements=list(key), set_=dict(values)))
+        return row.on_conflict_do_update(index_elements=list(key), set_=dict(values))
+
+    def reading(self) -> "sa.Connection":
+        """A connection for the other modules of this room; close it."""
+        return self._engine.connect()
+
+    def writing(self) -> AbstractContextManager["sa.Connection"]:
+        """A transaction for the other modules of this room."""
+        return self._write()
 
     def add(self, request: StoredRequest) -> None:
         """Store a request.
@@ -159,6 +168,7 @@ class Database:
         """
         import sqlalchemy as sa
 
+        from cm_assets.storage.events import queued, record
         from cm_assets.storage.tables import requests
 
         row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
@@ -166,6 +176,7 @@ class Database:
         try:
             with self._write() as connection:
                 connection.execute(requests.insert().values(row))
+                record(connection, [queued(request.id, request.document, request.wanted_at)])
         except sa.exc.IntegrityError as error:
             raise Taken(request.id) from error
 
@@ -275,8 +286,12 @@ class Database:
             video: which.
             take_down: the platforms that are not to show it any more; those of before if None.
         """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.events import queued, record
         from cm_assets.storage.tables import requests
 
+        now = datetime.now(UTC)
         down = {} if take_down is None else {"take_down": list(take_down)}
         with self._write() as connection:
             changed = connection.execute(
@@ -284,7 +299,7 @@ class Database:
                 .where((requests.c.id == video) & ~requests.c.wanted)
                 .values(
                     wanted=True,
-                    wanted_at=datetime.now(UTC),
+                    wanted_at=now,
                     outcome="",
                     reason="",
                     lost_runs=0,
@@ -294,6 +309,9 @@ class Database:
                     **down,
                 )
             )
+            if changed.rowcount > 0 and take_down is None:
+                document = connection.execute(sa.select(requests.c.document).where(requests.c.id == video)).scalar_one()
+                record(connection, [queued(video, document, now)])
         return changed.rowcount > 0
 
     def give_up(self, video: VideoId, stages: Mapping[str, str]) -> None:
@@ -306,8 +324,16 @@ class Database:
             with self._write() as connection:
                 connection.execute(requests.update().where(chosen).values(given_up={**stored.given_up, **stages}))
 
-    def close(self, video: VideoId, outcome: str, reason: str = "") -> bool:
-        """Nobody waits for it any more: `done`, `failed`, `cancelled`, ... False if it was closed already."""
+    def close(self, video: VideoId, outcome: str, reason: str = "", *, stage: str = "") -> bool:
+        """Nobody waits for it any more: `done`, `failed`, `cancelled`, ... False if it was closed already.
+
+        Args:
+            video: which.
+            outcome: how it ended.
+            reason: why, for a person.
+            stage: where it failed.
+        """
+        from cm_assets.storage.events import ended, record
         from cm_assets.storage.tables import progress, requests
 
         with self._write() as connection:
@@ -317,6 +343,8 @@ class Database:
                 .values(wanted=False, outcome=outcome, reason=reason)
             )
             connection.execute(progress.delete().where(progress.c.video_id == video))
+            if changed.rowcount > 0:
+                record(connection, [ended(connection, video, outcome, reason, stage)])
         return changed.rowcount > 0
 
     def forget_progress(self, video: VideoId | None = None) -> None:
@@ -369,7 +397,8 @@ class Database:
         from cm_assets.storage.tables import progress
 
         values = {**asdict(step), "updated_at": datetime.now(UTC)}
-        self._put(progress, {"video_id": video, "stage": stage}, values)
+        with self._write() as connection:
+            connection.execute(self._put(progress, {"video_id": video, "stage": stage}, values))
 
     def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Step]]:
         """How far each stage of each of these videos has come."""
@@ -394,11 +423,15 @@ class Database:
             rows = connection.execute(query.where(progress.c.share < 1, progress.c.waits_for == ""))
             return {row.stage: row.videos for row in rows}
 
-    def note(self, video: VideoId, facts: Mapping[str, Any]) -> None:
-        """Overwrite what is known of a video's work."""
+    def note(self, video: VideoId, facts: Mapping[str, Any], happened: "Sequence[Event]" = ()) -> None:
+        """Overwrite what is known of a video's work, and write the events that the difference means."""
+        from cm_assets.storage.events import record
         from cm_assets.storage.tables import facts as table
 
-        self._put(table, {"video_id": video}, {"facts": dict(facts), "updated_at": datetime.now(UTC)})
+        values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
+        with self._write() as connection:
+            connection.execute(self._put(table, {"video_id": video}, values))
+            record(connection, happened)
 
     def noted(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Any]]:
         """What is known of the work on these videos; nothing for those on which none was done."""
@@ -432,7 +465,8 @@ class Database:
         """Remember how far somebody has read."""
         from cm_assets.storage.tables import cursors
 
-        self._put(cursors, {"name": name}, {"value": value})
+        with self._write() as connection:
+            connection.execute(self._put(cursors, {"name": name}, {"value": value}))
 
     def dispose(self) -> None:
         """Close all connections."""

@@ -57,3 +57,45 @@ cursors = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column("seq", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("id", sa.String(36), nullable=False, unique=True),
+    sa.Column("video_id", sa.String(64), nullable=False),
+    sa.Column("type", sa.String(32), nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("data", sa.JSON, nullable=False),
+    sa.Column("spread_at", sa.DateTime(timezone=True)),
+    sa.Index("events_to_spread", "spread_at", "seq"),
+    sa.Index("events_by_video", "video_id", "seq"),
+    sqlite_autoincrement=True,
+)
+
+deliveries = sa.Table(
+    "deliveries",
+    metadata,
+    sa.Column("event_id", sa.String(36), primary_key=True),
+    sa.Column("endpoint", sa.String(32), primary_key=True),
+    sa.Column("seq", sa.BigInteger, nullable=False),
+    sa.Column("video_id", sa.String(64), nullable=False),
+    sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("next_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("refused", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("delivered_at", sa.DateTime(timezone=True)),
+    sa.Column("gave_up_at", sa.DateTime(timezone=True)),
+    sa.Column("last_error", sa.Text, nullable=False, server_default=""),
+    sa.Index("deliveries_by_video", "endpoint", "video_id", "seq"),
+)
+
+_open = deliveries.c.delivered_at.is_(None) & deliveries.c.gave_up_at.is_(None)
+sa.Index("deliveries_open", deliveries.c.endpoint, deliveries.c.seq, sqlite_where=_open, postgresql_where=_open)
+
+endpoints = sa.Table(
+    "endpoints",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("rests_until", sa.DateTime(timezone=True), nullable=False),
+)

@@ -1,4 +1,5 @@
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -100,3 +101,16 @@ def test_a_new_id_is_always_an_id(topic: str) -> None:
 
 def test_a_new_id_tells_what_it_is() -> None:
     assert new_id(parse({"topic": "AI trends"}), NOW).startswith("2026-11-24-ai-trends-")
+
+
+def test_who_is_to_be_told_must_be_known(database: Database) -> None:
+    request = parse({"topic": "tides", "notify": ["team", "ops"]})
+    with pytest.raises(RequestError, match="notify: 'team' is not known; known: none, set CM_NOTIFY"):
+        accept(database, HERE, request, source="file", now=NOW)
+    told = replace(HERE, endpoints=("team",))
+    with pytest.raises(RequestError, match="notify: 'ops' is not known; known: team"):
+        accept(database, told, request, source="file", now=NOW)
+    assert accept(database, replace(HERE, endpoints=("ops", "team")), request, source="file").stored.wanted
+    with pytest.raises(RequestError, match="notify"):
+        parse({"topic": "tides", "notify": ["No Slug"]})
+    assert "notify" not in parse({"topic": "tides"}).canonical()

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from cm_assets import storage
+from cm_assets.lifecycle.status import facts_of
 from cm_assets.storage.database import Database, Step, StoredRequest, Taken
 
 ROW = StoredRequest(
@@ -175,6 +176,42 @@ def test_a_home_of_the_first_version_keeps_its_requests_and_ranks_them(sqlite: s
     assert found is not None
     assert found.rank == datetime(2026, 1, 1, tzinfo=UTC).timestamp() + 1800
     assert found.resume_at is None
+
+
+def test_a_home_of_the_second_version_takes_its_renders_for_told(sqlite: str) -> None:
+    import json
+
+    import sqlalchemy as sa
+    from alembic import command
+    from alembic.config import Config
+
+    path = Path(sqlite.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    engine = sa.create_engine(sqlite)
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.__file__).parent / "migrations"))
+    facts = {
+        "done": {"made": {"render": 7}},
+        "busy": {"made": {"render": 7}, "active": True},
+        "unfit": {"made": {"render": 7}, "failed_checks": ["loudness"]},
+        "new": {"made": {"brief": 1}},
+    }
+    with engine.connect() as connection:
+        config.attributes |= {"connection": connection, "version_table": "alembic_version"}
+        command.upgrade(config, "0002")
+        for video, known in facts.items():
+            connection.exec_driver_sql(
+                "insert into facts values (?, ?, '2026-01-01 00:00:00')", (video, json.dumps(known))
+            )
+        connection.commit()
+    engine.dispose()
+    noted = opened(sqlite).noted(list(facts))
+    assert {video: facts_of(one).rendered for video, one in noted.items()} == {
+        "done": 7,
+        "busy": -1,
+        "unfit": -1,
+        "new": -1,
+    }
 
 
 def test_a_video_is_closed_once_and_can_be_asked_for_again(url: str) -> None:

@@ -1,15 +1,13 @@
 """The writer for topics: a language model behind any OpenAI-compatible endpoint."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from importlib import resources
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
+from cm_assets.engines.retry_after import retry_after
 from cm_assets.engines.writing.drafts import Unusable, schema, script_from, words_wanted
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.request import VideoRequest
@@ -185,7 +183,7 @@ class OpenAIWriter:
                 "the language model's account has no credit left: add some, or set OPENAI_API_KEY or OPENAI_BASE_URL "
                 "to another"
             ) from None
-        if status in {429, 503} and (seconds := _retry_after(error.response.headers)) is not None:
+        if status in {429, 503} and (seconds := retry_after(error.response.headers)) is not None:
             raise AskedToWait(f"the endpoint of {self._model} asks to wait {seconds:g} s", seconds) from None
         if status == 429:
             raise TransientFailure(f"the endpoint of {self._model} is asked too often") from None
@@ -250,20 +248,6 @@ def _is_address(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in {"http", "https"} and bool(parts.hostname) and not re.search(r"\s", url)
-
-
-def _retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds by the header `Retry-After`, a number or an HTTP date (RFC 9110, 10.2.3); None without a usable one."""
-    value = headers.get("retry-after", "").strip()
-    try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
 
 
 def _said(error: "APIError") -> str:
