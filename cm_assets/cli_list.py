@@ -25,7 +25,7 @@ def show_status(status: Status) -> None:
     rows += [("reason", status.reason)] if status.reason else []
     rows += [("feedback", status.feedback)] if status.feedback else []
     rows += [("", f"cm retry {status.id} goes on from there")] if status.state in {"failed", "cancelled"} else []
-    rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))]
+    rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))] if status.stages else []
     rows += [("priority", str(status.priority)), ("runs", str(status.attempts))]
     rows += [("asked for", f"{_age(status.received_at)} ago")]
     rows += [(name, link) for name, link in status.links.items()]

@@ -1,9 +1,10 @@
-"""The way in for programs: submit, status, list, cancel, retry, and an engine for as long as one is needed.
+"""The way in for programs: submit, status, list, cancel, retry, retire, and an engine for as long as one is needed.
 
 Answers from the database, without Dagster, which takes longer to import than anything here takes to say.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.base import TransientFailure
+from cm_assets.models.disk import DiskUse
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
@@ -24,9 +26,11 @@ from cm_assets.partitions import VideoId
 from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.disk import Disk, measure
 
 if TYPE_CHECKING:
-    from cm_assets.lifecycle.projection import Projection
+    from cm_assets.lifecycle.worklog import WorkLog
+    from cm_assets.storage.artifacts import ArtifactStore
 
 ENGINE_STARTS = 3
 """How often an engine that dies is started again before that is an error."""
@@ -47,6 +51,7 @@ class Client:
         homes.prepare(settings)
         self.settings = settings
         self.database = Database(settings.database)
+        self._disk = Disk(settings, self.database)
         self._starts = 0
 
     def catalogue(self) -> Catalogue:
@@ -66,9 +71,17 @@ class Client:
 
         Raises:
             RequestError: it was refused; nothing was stored.
+            DiskFull: there is no room for another video; nothing was stored.
         """
         request = document if isinstance(document, VideoRequest) else parse(document)
-        accepted = accept(self.database, self.catalogue(), request, source=source, key=fresh_key() if new else key)
+        accepted = accept(
+            self.database,
+            self.catalogue(),
+            request,
+            source=source,
+            key=fresh_key() if new else key,
+            room=self._disk.require_room,
+        )
         if accepted.repeated and accepted.stored.outcome in {"failed", "cancelled"}:
             self.database.want(accepted.stored.id)
         return accepted
@@ -135,6 +148,8 @@ class Client:
     def _rendered(self, video: VideoId, render_sha256: str | None) -> Facts:
         """The facts of a video whose render waits for a decision."""
         state = self.status(video).state
+        if state == "retired":
+            raise NotToBeReviewed(f"{video} is retired: its render is gone")
         facts = facts_of(self.database.noted([video]).get(video))
         if not facts.render_sha256:
             raise NotToBeReviewed(f"{video} has no render yet: it is {state}")
@@ -149,8 +164,11 @@ class Client:
     def _decide(self, video: VideoId, *, approved: bool, metadata: Mapping[str, str]) -> None:
         import dagster as dg
 
+        from cm_assets.lifecycle.projection import Projection
+
         kind = dg.AssetMaterialization if approved else dg.AssetObservation
-        with self._projection() as projection:
+        with self._records() as (worklog, store):
+            projection = Projection(self.database, worklog, store)
             event = kind(asset_key=ASSET, partition=video, metadata=dict(metadata))
             projection.instance.report_runless_asset_event(event)
             # An engine would see it too, but none may run.
@@ -158,14 +176,39 @@ class Client:
         self.database.resume([video])
 
     @contextmanager
-    def _projection(self) -> "Iterator[Projection]":
-        from cm_assets.lifecycle.projection import Projection
+    def _records(self) -> "Iterator[tuple[WorkLog, ArtifactStore]]":
         from cm_assets.lifecycle.worklog import WorkLog
         from cm_assets.storage.artifacts import ArtifactStore
 
         store = ArtifactStore(self.settings.artifacts, self.settings.cache)
         with homes.open_instance(self.settings) as instance:
-            yield Projection(self.database, WorkLog(instance), store)
+            yield WorkLog(instance), store
+
+    def retire(self, video: VideoId) -> bool:
+        """Remove a video's artifacts, its runs and its partition; a tombstone stays, and so do its posts.
+
+        Returns:
+            False if a run of it has just begun: the engine removes what is left when that has ended.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            NotToBeRetired: it is open, in flight, or approved and not posted.
+        """
+        from cm_assets.orchestration.retention import Retirement
+
+        stored = self._stored(video)
+        with self._records() as (worklog, store):
+            return Retirement(self.database, worklog, store).retire(stored, "on request")
+
+    def disk(self) -> DiskUse:
+        """What the home and a local artifact store take, as it was last measured, and what is free."""
+        if not self.database.disk():
+            # No engine was here yet, so there is little to walk through.
+            sizes: Counter[str] = Counter()
+            for part, size in measure(self.settings):
+                sizes[part] += size
+            self.database.note_disk(sizes)
+        return self._disk.use()
 
     def reprioritise(self, video: VideoId, priority: int) -> bool:
         """Give a video that waits another place in the backlog; False if it waits no more.
@@ -226,14 +269,17 @@ class Client:
         ids = [stored.id for stored in requests]
         noted, shares = self.database.noted(ids), self.database.progress(ids)
         now, engine = datetime.now(UTC), homes.engine_runs(self.settings)
+        places = self.database.places([stored.id for stored in requests if stored.wanted], now)
+        full = self._disk.full()
         return [
             derive(
                 stored,
                 facts_of(noted.get(stored.id)),
                 shares.get(stored.id, {}),
                 now,
-                before=self.database.before_in_backlog(stored, now) if stored.wanted else 0,
+                before=places.get(stored.id, 0),
                 engine=engine,
+                full=full,
             )
             for stored in requests
         ]
@@ -244,8 +290,10 @@ class Client:
         Args:
             told: how many are done, now and then.
         """
-        with self._projection() as projection:
-            return projection.rebuild(told)
+        from cm_assets.lifecycle.projection import Projection
+
+        with self._records() as (worklog, store):
+            return Projection(self.database, worklog, store).rebuild(told)
 
     @contextmanager
     def engine(self) -> Iterator[None]:

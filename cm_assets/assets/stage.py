@@ -22,7 +22,7 @@ from cm_assets.lifecycle.worklog import RESUME_AT
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import STAGES, StagePolicy
-from cm_assets.storage.database import Database
+from cm_assets.storage.database import RETIRED, Database
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
@@ -92,6 +92,12 @@ class Stages:
         policy = STAGES[name]
         if not is_video_id(video):
             raise dg.Failure(f"{video!r} is no video id: lower-case letters, digits and hyphens", allow_retries=False)
+        stored = self._database.get(video)
+        if stored is not None and stored.outcome == RETIRED:
+            # Dagster would show a partition key that is added again as made, approval and all.
+            raise dg.Failure(
+                f"{video} is retired, and its id is never used again: choose another id", allow_retries=False
+            )
         self._work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
         try:

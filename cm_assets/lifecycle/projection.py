@@ -9,11 +9,12 @@ import dagster as dg
 
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
-from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, WorkLog
+from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
+from cm_assets.models.base import PermanentFailure
 from cm_assets.models.render import Render
 from cm_assets.partitions import VideoId, is_video_id
 from cm_assets.storage.artifacts import ArtifactStore
-from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.database import RETIRED, Database, StoredRequest
 
 CURSOR = "assets"
 
@@ -56,6 +57,8 @@ class Projection:
         touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
         self._active = now
         newest = self._worklog.newest_event()
+        # SQLite gives the ids of deleted newest events, such as those of a run that was deleted, to the next ones.
+        self._cursor = min(self._cursor, newest)
         if newest > self._cursor:
             changed = self._since(self._cursor)
             touched |= changed
@@ -65,11 +68,12 @@ class Projection:
         if newest > self._cursor:
             self._move_cursor(newest)
 
-    def note(self, video: VideoId) -> Facts:
-        """Gather the facts of a video and store them."""
-        facts = gather(self._worklog, self._store, video)
-        self._database.note(video, facts.model_dump())
-        return facts
+    def note(self, video: VideoId) -> None:
+        """Gather the facts of a video and store them. A tombstone says all that is left to say."""
+        stored = self._database.get(video)
+        if stored is None or stored.outcome != RETIRED:
+            facts = gather(self._worklog, self._store, video)
+            self._database.note(video, facts.model_dump(), self._store.local_bytes(video))
 
     def rebuild(self, told: Callable[[int], None]) -> int:
         """Gather the facts of every video anew; how many there are.
@@ -114,6 +118,14 @@ class Projection:
             before = page[-1]
 
 
+def _render(store: ArtifactStore, made: Made) -> Render | None:
+    """What was rendered; None if somebody has removed it."""
+    try:
+        return Render.model_validate_json(store.read(str(made.metadata["model"])))
+    except PermanentFailure:
+        return None
+
+
 def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     """What Dagster and the artifact store say of a video now."""
     made = worklog.all_made(video)
@@ -122,8 +134,8 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     links: dict[str, str] = {}
     seconds, size, sha256 = None, None, ""
     failed: tuple[str, ...] = ()
-    if "render" in made:
-        render = Render.model_validate_json(store.read(str(made["render"].metadata["model"])))
+    render = _render(store, made["render"]) if "render" in made else None
+    if render is not None:
         links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
         failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
         seconds, size, sha256 = render.seconds, render.video.size, render.video.sha256

@@ -11,13 +11,14 @@ from cm_assets.models.request import VideoRequest
 from cm_assets.models.review import Review
 from cm_assets.models.status import StageStatus, State, Status
 from cm_assets.policies import PRODUCE
-from cm_assets.storage.database import StoredRequest
+from cm_assets.storage.database import RETIRED, StoredRequest
 
 ENDS: Mapping[str, State] = {
     "done": "published",
     "failed": "failed",
     "cancelled": "cancelled",
     "rejected": "rejected",
+    "retired": "retired",
 }
 """The state that an outcome stands for."""
 
@@ -53,7 +54,14 @@ class Facts(Model):
 
 
 def status(
-    stored: StoredRequest, facts: Facts, shares: Mapping[str, float], now: datetime, *, before: int = 0, engine: bool
+    stored: StoredRequest,
+    facts: Facts,
+    shares: Mapping[str, float],
+    now: datetime,
+    *,
+    before: int = 0,
+    engine: bool,
+    full: str = "",
 ) -> Status:
     """Where a video stands.
 
@@ -64,12 +72,15 @@ def status(
         now: the time.
         before: how many come before it in the backlog.
         engine: whether anybody works in this home at all.
+        full: why there is no room for another video; empty if there is.
     """
+    if stored.outcome == RETIRED:
+        return _tombstone(stored)
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
     to_post = unposted(request, facts.made)
     active = facts.active and engine and stored.wanted
-    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, now=now)
+    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, full=full, now=now)
     stages = []
     for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
         done = stage not in to_make and stage not in to_post
@@ -83,7 +94,7 @@ def status(
         )
     return Status(
         id=stored.id,
-        title=facts.title or _working_title(request),
+        title=facts.title or working_title(request),
         state=state,
         stages=tuple(stages),
         priority=stored.priority,
@@ -108,6 +119,7 @@ def _state(
     active: bool,
     before: int,
     engine: bool,
+    full: str,
     now: datetime,
 ) -> tuple[State, str]:
     if stored.outcome in ENDS:
@@ -128,16 +140,32 @@ def _state(
         return "scheduled", f"its time, {_clock(request.publish_at)}"
     if to_make and request.not_before is not None and request.not_before > now:
         return "queued", f"its time, {_clock(request.not_before)}"
+    if full and to_make:
+        return state, f"disk space: {full}"
     if not engine:
         return state, "an engine: start one with cm up"
     return state, f"a free place, after {before} others" if before else "a free place"
+
+
+def _tombstone(stored: StoredRequest) -> Status:
+    return Status(
+        id=stored.id,
+        title=stored.document["title"],
+        state="retired",
+        stages=(),
+        priority=stored.priority,
+        reason=stored.reason,
+        received_at=stored.received_at,
+        links=stored.document["links"],
+    )
 
 
 def _clock(moment: datetime) -> str:
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _working_title(request: VideoRequest) -> str:
+def working_title(request: VideoRequest) -> str:
+    """What a video is called before its script has a title."""
     text = request.post.title or request.topic or request.source_text or (request.scenes or ())[0].text
     return " ".join(text.split())[:100]
 

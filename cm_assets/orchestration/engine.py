@@ -25,13 +25,16 @@ from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
+from cm_assets.orchestration.disk import DiskWatch
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.processes import start, sweep
+from cm_assets.orchestration.retention import Retention, Retirement
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk
 
 log = logging.getLogger("cm_assets.engine")
 
@@ -80,6 +83,7 @@ class Engine:
                 database.forget_progress()
                 capacity = self._settings.max_concurrent_runs + 2
                 store = ArtifactStore(self._settings.artifacts, self._settings.cache)
+                disk = Disk(self._settings, database)
                 projection = Projection(database, worklog, store)
                 intake = Intake(
                     database,
@@ -89,14 +93,24 @@ class Engine:
                     home=self._settings.home,
                     capacity=capacity,
                     most_lost_runs=self._settings.max_lost_runs,
+                    full=disk.full,
                 )
-                inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
+                inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings), disk.require_room)
+                watch = DiskWatch(self._settings, database, store, disk)
+                retention = Retention(
+                    database,
+                    Retirement(database, worklog, store),
+                    keep_intermediates_days=self._settings.keep_intermediates_days,
+                    keep_days=self._settings.keep_days,
+                )
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
                     self._supervise()
                     inbox.tick()
+                    watch.tick()
                     intake.tick()
+                    retention.tick()
                     time.sleep(TICK)
                 self._shut_down(worklog)
         finally:

@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, next_step
+from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, missing, next_step, script_after
 from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, Launcher, LaunchFailed
@@ -23,6 +25,9 @@ log = logging.getLogger("cm_assets.intake")
 
 FOR_EVER = timedelta(days=36500)
 """Until something happens to the video."""
+
+LOOK_AHEAD = 200
+"""Requests among which those are looked for that need no disk space."""
 
 CANCEL_GRACE = 2.0
 """Seconds that a cancelled run has to say which process it is."""
@@ -39,6 +44,7 @@ class Intake:
         home: whose processes may be killed.
         most_lost_runs: runs of a video that may die without a word before it counts as failed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
+        full: why there is no room for another video; what is made already is posted nevertheless.
     """
 
     def __init__(
@@ -51,6 +57,7 @@ class Intake:
         home: Path,
         capacity: int,
         most_lost_runs: int,
+        full: Callable[[], str] = str,
     ) -> None:
         self._database = database
         self._worklog = worklog
@@ -59,6 +66,7 @@ class Intake:
         self._home = home
         self._capacity = capacity
         self._most_lost_runs = most_lost_runs
+        self._full = full
         self._cancelled_at: dict[str, float] = {}
 
     def tick(self) -> None:
@@ -72,11 +80,19 @@ class Intake:
         self._cancel_unwanted(active)
         room = self._capacity - len(active)
         now = datetime.now(UTC)
-        for request in self._database.backlog(now, self._capacity + len(active)):
+        for request in self._next(now, self._capacity + len(active)):
             if room <= 0:
                 break
             if request.id not in active and self._advance(request, now):
                 room -= 1
+
+    def _next(self, now: datetime, limit: int) -> list[StoredRequest]:
+        """The first of the backlog; where the disk is full, the first of those that are made and need none."""
+        if not self._full():
+            return self._database.backlog(now, limit)
+        backlog = self._database.backlog(now, LOOK_AHEAD)
+        noted = self._database.noted([request.id for request in backlog])
+        return [request for request in backlog if _is_made(request, facts_of(noted.get(request.id)))][:limit]
 
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
@@ -172,3 +188,7 @@ class Intake:
             instance.report_run_canceled(now, "Cancelled.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         self._cancelled_at.pop(run.run_id, None)
+
+
+def _is_made(stored: StoredRequest, facts: Facts) -> bool:
+    return not missing(facts.made, script_after(parse(stored.document), facts.review))

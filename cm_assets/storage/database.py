@@ -8,7 +8,7 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -21,8 +21,11 @@ from cm_assets.partitions import VideoId
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest migration; a database that is there needs no look at the migrations."""
+
+RETIRED = "retired"
+"""The outcome of a request of which only a tombstone is left. It is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +40,14 @@ class StoredRequest:
         content_sha256: of the canonical request.
         wanted: whether somebody still waits for it: until it is done, failed for good or cancelled.
         wanted_at: when somebody last asked for it.
-        outcome: `done`, `failed`, `cancelled`, or empty while it is open.
+        outcome: `done`, `failed`, `cancelled`, `rejected`, `retired`, or empty while it is open.
         reason: why it failed, for a person.
         lost_runs: runs that died without a word since somebody last asked for the video.
         rank: place in the backlog, the lowest first.
         resume_at: nothing is done for the video before; None for at once.
         waiting_for: what it waits for until then.
+        closed_at: when it was closed; None while it is open.
+        kept: what is left of the video: `all`, `results` (no intermediates), or `nothing`.
     """
 
     id: VideoId
@@ -60,6 +65,8 @@ class StoredRequest:
     rank: float = 0.0
     resume_at: datetime | None = None
     waiting_for: str = ""
+    closed_at: datetime | None = None
+    kept: str = "all"
 
 
 class Taken(Exception):
@@ -160,16 +167,18 @@ class Database:
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit))]
 
-    def before_in_backlog(self, request: StoredRequest, now: datetime) -> int:
-        """How many open requests that need not wait for a time come before this one."""
+    def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
+        """How many come before each of these videos in the backlog; nothing for those that wait for a time."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import requests
 
         ready = requests.c.resume_at.is_(None) | (requests.c.resume_at <= now)
-        query = sa.select(sa.func.count()).where(requests.c.wanted, ready, requests.c.rank < request.rank)
+        place = (sa.func.rank().over(order_by=requests.c.rank) - 1).label("place")
+        backlog = sa.select(requests.c.id, place).where(requests.c.wanted, ready).subquery()
+        query = sa.select(backlog).where(backlog.c.id.in_(videos))
         with self._engine.connect() as connection:
-            return int(connection.scalar(query) or 0)
+            return {row.id: row.place for row in connection.execute(query)}
 
     def newest(
         self,
@@ -228,16 +237,17 @@ class Database:
         return changed.rowcount > 0
 
     def want(self, video: VideoId) -> bool:
-        """Ask for a video (again). False if it was open all along."""
+        """Ask for a video (again). False if it was open all along, or is retired."""
         from cm_assets.storage.tables import requests
 
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
-                .where((requests.c.id == video) & ~requests.c.wanted)
+                .where((requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome != RETIRED))
                 .values(
                     wanted=True,
                     wanted_at=datetime.now(UTC),
+                    closed_at=None,
                     outcome="",
                     reason="",
                     lost_runs=0,
@@ -255,10 +265,60 @@ class Database:
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & requests.c.wanted)
-                .values(wanted=False, outcome=outcome, reason=reason)
+                .values(wanted=False, outcome=outcome, reason=reason, closed_at=datetime.now(UTC))
             )
             connection.execute(progress.delete().where(progress.c.video_id == video))
         return changed.rowcount > 0
+
+    def retire(self, video: VideoId, outcome: str, tombstone: Mapping[str, Any], reason: str) -> bool:
+        """Put a tombstone in the place of a request that ended so. False if it did not, or is asked for again."""
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome == outcome)
+        values = {"outcome": RETIRED, "reason": reason, "document": dict(tombstone), "waiting_for": ""}
+        with self._write() as connection:
+            return connection.execute(requests.update().where(chosen).values(values)).rowcount > 0
+
+    def note_kept(self, video: VideoId, kept: str) -> None:
+        """Note what is left of a closed video. Of one that nothing is left of, nothing is known either."""
+        from cm_assets.storage.tables import facts, progress, requests
+
+        chosen = (requests.c.id == video) & ~requests.c.wanted
+        with self._write() as connection:
+            connection.execute(requests.update().where(chosen).values(kept=kept))
+            if kept == "nothing":
+                connection.execute(facts.delete().where(facts.c.video_id == video))
+                connection.execute(progress.delete().where(progress.c.video_id == video))
+
+    def closed(
+        self,
+        *,
+        outcomes: Sequence[str],
+        kept: Sequence[str],
+        until: datetime,
+        limit: int,
+        after: StoredRequest | None = None,
+    ) -> list[StoredRequest]:
+        """Closed requests, those that were closed first before the others.
+
+        Args:
+            outcomes: only those that ended so.
+            kept: only those of which this is left.
+            until: only those that were closed by then.
+            limit: at most so many.
+            after: only those that come after this one in this order.
+        """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        chosen = requests.c.outcome.in_(outcomes) & requests.c.kept.in_(kept) & (requests.c.closed_at <= until)
+        if after is not None:
+            same = (requests.c.closed_at == after.closed_at) & (requests.c.id > after.id)
+            chosen &= (requests.c.closed_at > after.closed_at) | same
+        query = sa.select(requests).where(chosen).order_by(requests.c.closed_at, requests.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
 
     def forget_progress(self, video: VideoId | None = None) -> None:
         """Forget how far the stages of a video, or of all, were: a new run begins, or none goes on."""
@@ -301,11 +361,11 @@ class Database:
                 found.setdefault(row.video_id, {})[row.stage] = row.share
         return found
 
-    def note(self, video: VideoId, facts: Mapping[str, Any]) -> None:
-        """Overwrite what is known of a video's work."""
+    def note(self, video: VideoId, facts: Mapping[str, Any], size: int | None = None) -> None:
+        """Overwrite what is known of a video's work, and of the bytes that its artifacts take on our disks."""
         from cm_assets.storage.tables import facts as table
 
-        values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
+        values = {"facts": dict(facts), "updated_at": datetime.now(UTC), "bytes": size}
         with self._write() as connection:
             if connection.execute(table.update().where(table.c.video_id == video).values(values)).rowcount == 0:
                 connection.execute(table.insert().values(video_id=video, **values))
@@ -319,6 +379,51 @@ class Database:
         query = sa.select(facts.c.video_id, facts.c.facts).where(facts.c.video_id.in_(videos))
         with self._engine.connect() as connection:
             return {row.video_id: row.facts for row in connection.execute(query)}
+
+    def note_size(self, video: VideoId, size: int) -> None:
+        """Overwrite how many bytes a video's artifacts take on our disks."""
+        from cm_assets.storage.tables import facts
+
+        with self._write() as connection:
+            connection.execute(facts.update().where(facts.c.video_id == video).values(bytes=size))
+
+    def unmeasured(self, limit: int) -> list[VideoId]:
+        """Some videos of whose artifacts nobody knows what they take."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import facts
+
+        query = sa.select(facts.c.video_id).where(facts.c.bytes.is_(None)).limit(limit)
+        with self._engine.connect() as connection:
+            return list(connection.scalars(query))
+
+    def artifact_bytes(self) -> int:
+        """What all artifacts that were measured take on our disks."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import facts
+
+        with self._engine.connect() as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(facts.c.bytes))) or 0)
+
+    def note_disk(self, parts: Mapping[str, int]) -> None:
+        """Overwrite how many bytes the parts of the home take."""
+        from cm_assets.storage.tables import disk
+
+        rows = [{"part": part, "bytes": size} for part, size in parts.items()]
+        with self._write() as connection:
+            connection.execute(disk.delete())
+            if rows:
+                connection.execute(disk.insert(), rows)
+
+    def disk(self) -> dict[str, int]:
+        """How many bytes the parts of the home took when they were last measured; nothing if they never were."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import disk
+
+        with self._engine.connect() as connection:
+            return {row.part: row.bytes for row in connection.execute(sa.select(disk))}
 
     def cursor(self, name: str) -> int:
         """How far somebody has read; 0 at first."""
@@ -354,7 +459,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _stored(row: Any) -> StoredRequest:
     values = row._asdict()
-    for name in ("received_at", "wanted_at", "resume_at"):
+    for name in ("received_at", "wanted_at", "resume_at", "closed_at"):
         if values[name] is not None and values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
             values[name] = values[name].replace(tzinfo=UTC)
     return StoredRequest(**values)

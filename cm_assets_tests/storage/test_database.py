@@ -56,9 +56,7 @@ def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
     database.close("d", "done")
     assert [row.id for row in database.backlog(NOW, 10)] == ["b", "c", "a"]
     assert [row.id for row in database.backlog(NOW, 2)] == ["b", "c"]
-    last = database.get("a")
-    assert last is not None
-    assert database.before_in_backlog(last, NOW) == 2
+    assert database.places(["a", "c", "d"], NOW) == {"a": 2, "c": 0}
     assert database.reprioritise("a", 1, 0.5)
     assert not database.reprioritise("d", 1, 0.5)
     assert [row.id for row in database.backlog(NOW, 10)] == ["a", "b", "c"]
