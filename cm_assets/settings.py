@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import unquote, urlsplit
 
 from pydantic import ByteSize, Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -102,10 +101,10 @@ class Settings(BaseSettings):
     @property
     def artifacts_folder(self) -> Path | None:
         """The artifact store's folder; None if it lies elsewhere than on this machine's disks."""
-        url = urlsplit(self.artifacts)
-        if url.scheme in {"file", "local"}:
-            return Path(unquote(url.path))
-        return None if url.scheme else Path(os.path.abspath(self.artifacts))  # noqa: PTH100 - keeps symlinks
+        protocol, mark, path = self.artifacts.partition("://")
+        if mark and protocol not in {"file", "local"}:
+            return None
+        return Path(os.path.abspath(path if mark else self.artifacts))  # noqa: PTH100 - keeps symlinks
 
     @property
     def database(self) -> str:

@@ -19,6 +19,7 @@ from cm_assets.lifecycle.worklog import PARTITION_TAG, Made, WorkLog
 from cm_assets.models.disk import size
 from cm_assets.orchestration.forgetting import forget_reports, forget_run
 from cm_assets.partitions import PARTITIONS, VideoId
+from cm_assets.policies import PLATFORMS
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 
@@ -88,9 +89,10 @@ class Retirement:
 
     def _keep_links(self, video: VideoId) -> None:
         """A post that was being made when its video retired is out there: its link stays."""
-        stored, made = self._database.get(video), self._worklog.all_made(video)
+        made = {stage: self._worklog.made(video, stage) for stage in (f"{POST}{platform}" for platform in PLATFORMS)}
+        stored, posts = self._database.get(video), _posts({stage: one for stage, one in made.items() if one})
         if stored is not None:
-            stone = tombstone(stored, _title(made), _posts(made))
+            stone = tombstone(stored, "", posts)
             if stone != stored.document:
                 self._database.retire(video, RETIRED, stone, stored.reason)
 

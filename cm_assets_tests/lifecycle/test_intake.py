@@ -7,6 +7,7 @@ import pytest
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key, new_id
+from cm_assets.models.disk import DiskFull
 from cm_assets.partitions import is_video_id
 from cm_assets.storage.database import Database
 
@@ -100,3 +101,17 @@ def test_a_new_id_is_always_an_id(topic: str) -> None:
 
 def test_a_new_id_tells_what_it_is() -> None:
     assert new_id(parse({"topic": "AI trends"}), NOW).startswith("2026-11-24-ai-trends-")
+
+
+def test_a_full_disk_refuses_what_is_new_and_finds_what_is_there(database: Database) -> None:
+    def room() -> None:
+        raise DiskFull("there is no room")
+
+    request = parse({"topic": "tides"})
+    with pytest.raises(DiskFull):
+        accept(database, HERE, request, source="file", room=room)
+    assert database.newest(limit=9) == []
+    accept(database, HERE, request, source="file")
+    assert accept(database, HERE, request, source="file", room=room).repeated
+    with pytest.raises(RequestError, match="voice"):  # what is wrong is said first
+        accept(database, HERE, parse({"topic": "tides", "voice": "nobody"}), source="file", room=room)

@@ -101,3 +101,19 @@ def test_facts_read_back_as_they_were() -> None:
     facts = Facts(made=POSTED, runs=2, links={"video": "/v.mp4"}, seconds=3.5, size=7, title="Salt")
     assert facts_of(facts.model_dump()) == facts
     assert facts_of(None) == Facts()
+
+
+def test_a_full_disk_is_waited_for_by_what_is_to_be_made() -> None:
+    assert of(stored(), full="9 of 8 GB").waiting_for == "disk space: 9 of 8 GB"
+    assert of(stored(), Facts(made=MADE), full="9 of 8 GB").waiting_for == "a free place"
+    assert of(stored(), Facts(active=True), full="9 of 8 GB").state == "producing"
+
+
+def test_of_a_retired_video_title_and_posts_are_left() -> None:
+    stone = replace(
+        stored("retired", "on request"), document={"id": "v", "title": "Salt", "links": {"outbox": "file:///o#v"}}
+    )
+    found = of(stone, Facts(made=MADE, links={"video": "/gone.mp4"}))
+    assert (found.state, found.title, found.reason, found.stages) == ("retired", "Salt", "on request", ())
+    assert found.links == {"outbox": "file:///o#v"}
+    assert found.ended

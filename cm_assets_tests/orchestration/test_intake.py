@@ -1,0 +1,74 @@
+"""What the intake does while the disk is full."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from cm_assets.client import Client
+from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.orchestration.intake import Intake
+from cm_assets.orchestration.launching import Launcher
+from cm_assets.policies import PRODUCE
+from cm_assets.settings import Settings
+from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets_tests.conftest import SHORT
+
+MADE = {"made": {stage: number for number, stage in enumerate(PRODUCE, 1)}}
+FULL = "9 of 8 GB are taken"
+
+
+@pytest.fixture
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+    for name in ("DAGSTER_HOME", "CM_HOME", "DAGSTER_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")
+    found = Client(Settings(home=tmp_path))
+    for number in range(6):
+        found.submit(SHORT | {"id": f"v{number}"}, source="test", key=f"v{number}")
+    return found
+
+
+@pytest.fixture
+def intake(client: Client) -> Iterator[Intake]:
+    instance = dg.DagsterInstance.from_config(str(client.settings.home))
+    with instance, ExitStack() as stack:
+        with pytest.warns(UserWarning, match="Error loading"):
+            launcher = stack.enter_context(Launcher(instance, client.settings.home / "nobody.sock"))
+        worklog = WorkLog(instance)
+        store = ArtifactStore(client.settings.artifacts, client.settings.cache)
+        projection = Projection(client.database, worklog, store)
+        yield Intake(
+            client.database,
+            worklog,
+            projection,
+            launcher,
+            home=client.settings.home,
+            capacity=2,
+            most_lost_runs=5,
+            full=lambda: FULL,
+        )
+
+
+def test_only_what_is_made_goes_on_where_the_disk_is_full(client: Client, intake: Intake) -> None:
+    now = datetime.now(UTC)
+    assert intake._next(now, 2) == []
+    client.database.note("v5", MADE)  # behind all that wait
+    assert [stored.id for stored in intake._next(now, 2)] == ["v5"]
+    intake._full = str
+    assert [stored.id for stored in intake._next(now, 2)] == ["v0", "v1"]
+
+
+def test_nothing_is_launched_where_the_disk_is_full(
+    client: Client, intake: Intake, caplog: pytest.LogCaptureFixture
+) -> None:
+    intake.tick()
+    assert caplog.records == []
+    intake._full = str
+    intake.tick()  # nobody is there to launch it
+    assert [record.message for record in caplog.records if record.name == "cm_assets.intake"] == [
+        f"v{number}: the code server does not answer" for number in range(2)
+    ]
