@@ -44,8 +44,9 @@ def forget_run(instance: dg.DagsterInstance, run_id: str) -> None:
         for ending in ("-wal", "-shm", ""):
             log.with_name(log.name + ending).unlink(missing_ok=True)
     with runs.connect() as connection:
-        connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
+        # Postgres does each by itself, and it is by its tags that a run is found: its row goes first, and they with it.
         connection.execute(RunsTable.delete().where(RunsTable.c.run_id == run_id))
+        connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
 
 
 def forget_reports(instance: dg.DagsterInstance, video: VideoId) -> None:
