@@ -26,7 +26,7 @@ from cm_assets.partitions import VideoId
 from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database, StoredRequest
-from cm_assets.storage.disk import Disk, measure
+from cm_assets.storage.disk import Disk, check, measure
 
 if TYPE_CHECKING:
     from cm_assets.lifecycle.worklog import WorkLog
@@ -80,7 +80,7 @@ class Client:
             request,
             source=source,
             key=fresh_key() if new else key,
-            room=self._disk.require_room,
+            room=self._require_room,
         )
         if accepted.repeated and accepted.stored.outcome in {"failed", "cancelled"}:
             self.database.want(accepted.stored.id)
@@ -203,12 +203,25 @@ class Client:
     def disk(self) -> DiskUse:
         """What the home and a local artifact store take, as it was last measured, and what is free."""
         if not self.database.disk():
-            # No engine was here yet, so there is little to walk through.
-            sizes: Counter[str] = Counter()
-            for part, size in measure(self.settings):
-                sizes[part] += size
-            self.database.note_disk(sizes)
+            self._measure()  # no engine was here yet, so there is little to walk through
         return self._disk.use()
+
+    def _require_room(self) -> None:
+        if self._disk.full() and not homes.engine_runs(self.settings):
+            # Nobody else would notice that somebody has made room.
+            self._measure()
+        self._disk.require_room()
+
+    def _measure(self) -> None:
+        from cm_assets.storage.artifacts import ArtifactStore
+
+        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
+        sizes: Counter[str] = Counter()
+        for part, size in measure(self.settings):
+            sizes[part] += size
+        for _ in check(self.database, store.local_bytes):
+            pass
+        self._disk.note(sizes)
 
     def reprioritise(self, video: VideoId, priority: int) -> bool:
         """Give a video that waits another place in the backlog; False if it waits no more.

@@ -77,7 +77,7 @@ class Settings(BaseSettings):
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
     keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
-    keep_days: Annotated[float, Field(ge=0, le=36500)] | None = None
+    keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
     min_free: Annotated[ByteSize, Field(ge=0)] = ByteSize(500_000_000)
 

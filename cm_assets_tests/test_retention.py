@@ -50,11 +50,19 @@ def test_a_full_disk_refuses_and_the_doctor_shows_what_takes_it(home: Home) -> N
     said = next(one for one in json.loads(doctor.stdout)["findings"] if one["name"] == "disk")
     assert not said["fine"]
     assert "of CM_MAX_DISK=10.0 kB are taken: other" in said["said"]
+    ballast = home.path / "ballast"
+    ballast.write_bytes(b"x" * 3_000_000)
     refused = home.run("submit", home.request(seed=2))
+    assert "3.0 MB of" in refused.stderr or "3.1 MB of" in refused.stderr
     assert refused.returncode == 1
     assert "raise CM_MAX_DISK" in refused.stderr
     assert home.run("submit", home.request()).stdout == first.stdout
     assert told(home, first.stdout.strip())["waiting_for"].startswith("disk space: ")
+    # Room that was made by hand is seen although no engine runs.
+    home.variables["CM_MAX_DISK"] = "2MB"
+    assert home.run("submit", home.request(seed=2)).returncode == 1
+    ballast.unlink()
+    assert home.run("submit", home.request(seed=2)).returncode == 0
     home.variables["CM_MAX_DISK"] = "much"
     wrong = home.run("submit", home.request())
     assert wrong.returncode == 2

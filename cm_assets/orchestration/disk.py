@@ -4,7 +4,7 @@ import logging
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from cm_assets.models.disk import CACHE, size
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
-from cm_assets.storage.disk import Disk, measure
+from cm_assets.storage.disk import Disk, check, measure
 
 log = logging.getLogger("cm_assets.disk")
 
@@ -24,13 +24,40 @@ INTERVAL = 60.0
 """Seconds between two measurements, at least."""
 
 SHARE = 200
-"""A measurement of a large home is followed by a rest of so many times what it took."""
-
-VIDEOS = 20
-"""Videos of one look whose artifacts were never measured."""
+"""A measurement that took long is followed by a rest of so many times as long."""
 
 IN_USE = 3600.0
 """Seconds for which a local copy of a remote artifact may be needed by whoever fetched it."""
+
+
+class Rounds:
+    """Work of many small steps that is done again and again, a slice at a time, with rests in between.
+
+    Args:
+        begin: begins a round; what it returns does a step whenever it is asked for the next.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[object]]) -> None:
+        self._begin = begin
+        self._steps: Iterator[object] | None = None
+        self._spent = 0.0
+        self._rests_until = 0.0
+
+    def tick(self) -> bool:
+        """A slice, if it is time for one; whether it ended a round."""
+        started = time.monotonic()
+        if started < self._rests_until:
+            return False
+        if self._steps is None:
+            self._steps, self._spent = self._begin(), 0.0
+        for _ in self._steps:
+            if time.monotonic() - started > SLICE:
+                self._spent += time.monotonic() - started
+                return False
+        self._steps = None
+        self._spent += time.monotonic() - started
+        self._rests_until = time.monotonic() + max(INTERVAL, self._spent * SHARE)
+        return True
 
 
 class DiskWatch:
@@ -45,40 +72,23 @@ class DiskWatch:
 
     def __init__(self, settings: Settings, database: Database, store: ArtifactStore, disk: Disk) -> None:
         self._settings = settings
-        self._database = database
-        self._store = store
         self._disk = disk
-        self._walk: Iterator[tuple[str, int]] | None = None
         self._sizes: Counter[str] = Counter()
-        self._spent = 0.0
-        self._rests_until = 0.0
+        self._home = Rounds(self._measure)
+        self._videos = Rounds(lambda: check(database, store.local_bytes))
 
     def tick(self) -> None:
         """One look, if it is time for one."""
-        started = time.monotonic()
-        if self._walk is None:
-            if started < self._rests_until:
-                return
-            if self._measure_videos():
-                return
-            self._walk, self._sizes, self._spent = measure(self._settings), Counter(), 0.0
-        for part, count in self._walk:
-            self._sizes[part] += count
-            if time.monotonic() - started > SLICE:
-                self._spent += time.monotonic() - started
-                return
-        self._spent += time.monotonic() - started
-        self._walk = None
-        self._database.note_disk(self._sizes)
-        self._trim()
-        self._rests_until = time.monotonic() + max(INTERVAL, self._spent * SHARE)
+        self._videos.tick()
+        if self._home.tick():
+            self._disk.note(self._sizes)
+            self._trim()
 
-    def _measure_videos(self) -> bool:
-        """Measure some videos that nobody has; whether there were any."""
-        videos = self._database.unmeasured(VIDEOS)
-        for video in videos:
-            self._database.note_size(video, self._store.local_bytes(video))
-        return bool(videos)
+    def _measure(self) -> Iterator[None]:
+        self._sizes = Counter()
+        for part, count in measure(self._settings):
+            self._sizes[part] += count
+            yield
 
     def _trim(self) -> None:
         """Take from the caches what is too much, the encoded shots first."""
@@ -93,7 +103,7 @@ class DiskWatch:
         if freed > 0:
             log.warning("%s of caches went: there is too little disk space", size(freed))
             self._sizes[CACHE] -= freed
-            self._database.note_disk(self._sizes)
+            self._disk.note(self._sizes)
 
 
 def _bytes(folder: Path) -> int:

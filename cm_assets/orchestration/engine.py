@@ -108,9 +108,9 @@ class Engine:
                 while not self._stopping and not lease.take():
                     self._supervise()
                     inbox.tick()
-                    watch.tick()
                     intake.tick()
                     retention.tick()
+                    watch.tick()
                     time.sleep(TICK)
                 self._shut_down(worklog)
         finally:

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import dagster as dg
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import Awaiting, Done, Launch, Rejected, missing, next_step, script_after
 from cm_assets.lifecycle.projection import Projection
-from cm_assets.lifecycle.status import Facts, facts_of
+from cm_assets.lifecycle.status import facts_of
 from cm_assets.lifecycle.worklog import ACTIVE, PARTITION_TAG, STOPPED_TAG, WorkLog
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, Launcher, LaunchFailed
@@ -92,7 +92,7 @@ class Intake:
             return self._database.backlog(now, limit)
         backlog = self._database.backlog(now, LOOK_AHEAD)
         noted = self._database.noted([request.id for request in backlog])
-        return [request for request in backlog if _is_made(request, facts_of(noted.get(request.id)))][:limit]
+        return [request for request in backlog if _is_made(request, noted.get(request.id, {}))][:limit]
 
     def _advance(self, stored: StoredRequest, now: datetime) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
@@ -190,5 +190,8 @@ class Intake:
         self._cancelled_at.pop(run.run_id, None)
 
 
-def _is_made(stored: StoredRequest, facts: Facts) -> bool:
+def _is_made(stored: StoredRequest, noted: Mapping[str, Any]) -> bool:
+    if "render" not in noted.get("made", ()):
+        return False
+    facts = facts_of(noted)
     return not missing(facts.made, script_after(parse(stored.document), facts.review))

@@ -387,15 +387,20 @@ class Database:
         with self._write() as connection:
             connection.execute(facts.update().where(facts.c.video_id == video).values(bytes=size))
 
-    def unmeasured(self, limit: int) -> list[VideoId]:
-        """Some videos of whose artifacts nobody knows what they take."""
+    def sizes(self, after: VideoId, limit: int) -> list[tuple[VideoId, int | None]]:
+        """What videos' artifacts are noted to take on our disks, None if nobody knows, in the order of their ids.
+
+        Args:
+            after: only videos that come after this one.
+            limit: at most so many.
+        """
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import facts
 
-        query = sa.select(facts.c.video_id).where(facts.c.bytes.is_(None)).limit(limit)
+        query = sa.select(facts.c.video_id, facts.c.bytes).where(facts.c.video_id > after).order_by(facts.c.video_id)
         with self._engine.connect() as connection:
-            return list(connection.scalars(query))
+            return [(row.video_id, row.bytes) for row in connection.execute(query.limit(limit))]
 
     def artifact_bytes(self) -> int:
         """What all artifacts that were measured take on our disks."""

@@ -1,20 +1,23 @@
 """What the home and a local artifact store take, known without looking at every file.
 
-What a video's artifacts take is noted when something is made of it; the engine measures the rest now and then.
+What a video's artifacts take is noted when something is made of it; the rest is measured now and then.
 """
 
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from cm_assets.models.disk import DiskFull, DiskUse
+from cm_assets.partitions import VideoId
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
 FRESH = 1.0
 """Seconds for which an answer is good."""
+
+PAGE = 200
 
 PARTS = ("cache", "outbox", "dagster")
 """Folders of the home that are told apart; the rest is `other`."""
@@ -51,6 +54,11 @@ class Disk:
             self._looked = time.monotonic()
         return self._said
 
+    def note(self, parts: Mapping[str, int]) -> None:
+        """Take down what the parts of the home take."""
+        self._database.note_disk(parts)
+        self._looked = 0.0
+
     def require_room(self) -> None:
         """See that there is room for another video.
 
@@ -68,6 +76,22 @@ class Disk:
             free=min(shutil.disk_usage(_existing(folder)).free for folder in folders),
             least_free=self._settings.min_free,
         )
+
+
+def check(database: Database, local_bytes: Callable[[VideoId], int]) -> Iterator[None]:
+    """Measure the artifacts of every video anew, one at each step: some may have been removed by hand.
+
+    Args:
+        database: takes what was measured.
+        local_bytes: measures the artifacts of a video.
+    """
+    page = database.sizes("", PAGE)
+    while page:
+        for video, noted in page:
+            if (count := local_bytes(video)) != noted:
+                database.note_size(video, count)
+            yield
+        page = database.sizes(page[-1][0], PAGE)
 
 
 def measure(settings: Settings) -> Iterator[tuple[str, int]]:

@@ -154,7 +154,7 @@ def test_what_an_earlier_version_closed_was_closed_when_it_was_last_heard_of(url
         "refused": datetime(2026, 1, 2, tzinfo=UTC),
         "open": None,
     }
-    assert database.unmeasured(9) == ["posted"]
+    assert database.sizes("", 9) == [("posted", None)]
 
 
 def test_a_video_is_closed_once_and_can_be_asked_for_again(url: str) -> None:

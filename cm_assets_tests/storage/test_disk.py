@@ -13,7 +13,7 @@ from cm_assets.models.disk import DiskFull, DiskUse, size
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
-from cm_assets.storage.disk import Disk, measure
+from cm_assets.storage.disk import Disk, check, measure
 
 
 def a_file(path: Path, count: int) -> Path:
@@ -72,10 +72,19 @@ def test_used_is_what_was_noted(tmp_path: Path) -> None:
     assert use.parts == {"cache": 5, "other": 7, "artifacts": 300}
     assert use.used == 312
     assert use.free > 0
-    assert database.unmeasured(9) == ["unknown"]
+    assert database.sizes("", 9) == [("unknown", None), ("v0", 100), ("v1", 200)]
+    assert database.sizes("unknown", 1) == [("v0", 100)]
     database.note_size("unknown", 1)
-    assert database.unmeasured(9) == []
     assert one.use().used == 313
+
+
+def test_all_artifacts_are_measured_anew(tmp_path: Path) -> None:
+    one, database = disk(tmp_path)
+    for number in range(450):
+        database.note(f"v{number}", {}, number % 3)
+    database.note("v7", {})
+    assert len(list(check(database, lambda video: 2 if video == "v7" else 1))) == 450
+    assert one.use().parts["artifacts"] == 451
 
 
 def test_artifacts_elsewhere_take_nothing_here(tmp_path: Path) -> None:
@@ -164,7 +173,7 @@ def test_bytes_may_have_a_unit(monkeypatch: pytest.MonkeyPatch, text: str, count
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MAX_DISK", "much"), ("MAX_DISK", "0"), ("MIN_FREE", "-1"), ("KEEP_DAYS", "-1"), ("KEEP_DAYS", "soon")],
+    [("MAX_DISK", "much"), ("MAX_DISK", "0"), ("MIN_FREE", "-1"), ("KEEP_DAYS", "0"), ("KEEP_DAYS", "soon")],
 )
 def test_bounds_that_are_none_are_refused(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"CM_{name}", value)
