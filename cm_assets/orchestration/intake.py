@@ -80,23 +80,27 @@ class Intake:
         self._cancel_unwanted(active)
         room = self._capacity - len(active)
         now = datetime.now(UTC)
-        for request in self._next(now, self._capacity + len(active)):
+        for request, held in self._next(now, self._capacity + len(active)):
             if room <= 0:
                 break
-            if request.id not in active and self._advance(request, now):
+            if request.id not in active and self._advance(request, now, held=held):
                 room -= 1
 
-    def _next(self, now: datetime, limit: int) -> list[StoredRequest]:
-        """The first of the backlog; where the disk is full, the first of those that are made and need none."""
+    def _next(self, now: datetime, limit: int) -> list[tuple[StoredRequest, bool]]:
+        """The first of the backlog, and whether nothing may be made of them for now.
+
+        Where the disk is full, those that are made come first, and then those whose runs may have ended.
+        """
         if not self._full():
-            return self._database.backlog(now, limit)
+            return [(request, False) for request in self._database.backlog(now, limit)]
         backlog = self._database.backlog(now, LOOK_AHEAD)
         noted = self._database.noted([request.id for request in backlog])
-        return [request for request in backlog if _is_made(request, noted.get(request.id, {}))][:limit]
+        begun = [(request, not _is_made(request, noted[request.id])) for request in backlog if request.id in noted]
+        return sorted(begun, key=lambda one: one[1])[:limit]
 
-    def _advance(self, stored: StoredRequest, now: datetime) -> bool:
+    def _advance(self, stored: StoredRequest, now: datetime, *, held: bool) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
-        if self._ended_badly(stored):
+        if self._ended_badly(stored, held=held):
             return False
         request = parse(stored.document)
         all_made = self._worklog.all_made(stored.id)
@@ -109,6 +113,8 @@ class Intake:
             self._database.close(stored.id, "rejected", step.feedback)
         elif isinstance(step, Awaiting):
             self._database.postpone(stored.id, now + FOR_EVER, "approval")
+        elif isinstance(step, Launch) and held:
+            return False
         elif isinstance(step, Launch):
             self._worklog.instance.add_dynamic_partitions(PARTITIONS, [stored.id])
             self._database.forget_progress(stored.id)
@@ -139,7 +145,7 @@ class Intake:
         rejected = self._worklog.script_before(video, review.decided)
         return {"ops": {"script": {"config": {"feedback": review.feedback, "revises": rejected or ""}}}}
 
-    def _ended_badly(self, stored: StoredRequest) -> bool:
+    def _ended_badly(self, stored: StoredRequest, *, held: bool) -> bool:
         """Judge the newest run since the video was last asked for; whether nothing more is to be done for it now."""
         record = self._worklog.newest_run(stored.id)
         if record is None or record.create_timestamp < stored.wanted_at:
@@ -159,6 +165,8 @@ class Intake:
             return True
         if failure is not None:
             return self._database.close(stored.id, "failed", f"{failure.stage}: {failure.reason}")
+        if held:
+            return True  # counted when it is launched again
         # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
         kill_trees(self._worklog.worker_pids(run), self._home)
         self._database.count_lost_run(stored.id)

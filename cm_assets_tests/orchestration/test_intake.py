@@ -9,8 +9,9 @@ import dagster as dg
 import pytest
 
 from cm_assets.client import Client
+from cm_assets.definitions import build_defs
 from cm_assets.lifecycle.projection import Projection
-from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.lifecycle.worklog import PARTITION_TAG, VIDEO_TAG, WorkLog
 from cm_assets.orchestration.intake import Intake
 from cm_assets.orchestration.launching import Launcher
 from cm_assets.partitions import PARTITIONS
@@ -57,10 +58,11 @@ def intake(client: Client) -> Iterator[Intake]:
 def test_only_what_is_made_goes_on_where_the_disk_is_full(client: Client, intake: Intake) -> None:
     now = datetime.now(UTC)
     assert intake._next(now, 2) == []
+    client.database.note("v2", {"runs": 1})
     client.database.note("v5", MADE)  # behind all that wait
-    assert [stored.id for stored in intake._next(now, 2)] == ["v5"]
+    assert [(stored.id, held) for stored, held in intake._next(now, 2)] == [("v5", False), ("v2", True)]
     intake._full = str
-    assert [stored.id for stored in intake._next(now, 2)] == ["v0", "v1"]
+    assert [(stored.id, held) for stored, held in intake._next(now, 2)] == [("v0", False), ("v1", False)]
 
 
 def test_nothing_is_launched_where_the_disk_is_full(client: Client, intake: Intake) -> None:
@@ -71,3 +73,25 @@ def test_nothing_is_launched_where_the_disk_is_full(client: Client, intake: Inta
     intake._full = str
     intake.tick()
     assert list(instance.get_dynamic_partitions(PARTITIONS)) == ["v0", "v1"]
+
+
+def test_runs_that_end_while_the_disk_is_full_are_judged_once(client: Client, intake: Intake) -> None:
+    instance, job = intake._worklog.instance, build_defs(client.settings).resolve_job_def("produce_video")
+    runs = {}
+    for video in ("v0", "v1"):
+        runs[video] = instance.create_run_for_job(job, tags={PARTITION_TAG: video, VIDEO_TAG: video})
+        client.database.note(video, {"runs": 1})
+    instance.report_run_failed(runs["v0"], "Its worker was lost.")
+    instance.report_run_canceled(runs["v1"])
+    for _ in range(6):
+        intake.tick()
+    lost, cancelled = client.database.get("v0"), client.database.get("v1")
+    assert lost is not None
+    assert cancelled is not None
+    assert (lost.wanted, lost.lost_runs) == (True, 0)
+    assert cancelled.outcome == "cancelled"
+    intake._full = str
+    intake.tick()
+    lost = client.database.get("v0")
+    assert lost is not None
+    assert lost.lost_runs == 1
