@@ -44,6 +44,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("language model", _model),
         ("artifacts", _artifacts),
         ("notifications", _notifications),
+        ("disk", _disk),
         ("engine", _engine),
     ]
     findings = []
@@ -172,6 +173,25 @@ def _notifications(settings: Settings) -> str:
     if not fine:
         raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)
+
+
+def _disk(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.client import Client
+    from cm_assets.models.disk import size
+
+    try:
+        use = Client(settings).disk()
+    except SQLAlchemyError as error:
+        raise OSError(f"the database does not answer ({type(error).__name__}): check CM_DATABASE_URL") from None
+    parts = sorted(use.parts.items(), key=lambda part: -part[1])
+    shown = ", ".join(f"{name} {size(count)}" for name, count in parts if count)
+    bound = f" of CM_MAX_DISK={size(use.limit)}" if use.limit is not None else ""
+    said = f"{size(use.used)}{bound} are taken: {shown}; {size(use.free)} are free"
+    if use.full:
+        raise OSError(f"{said}\n{use.full}")
+    return said
 
 
 def _engine(settings: Settings) -> str:

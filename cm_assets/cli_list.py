@@ -35,7 +35,7 @@ def show_status(status: Status) -> None:
         if status.state in {"failed", "partially_published", "cancelled"}
         else []
     )
-    rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))]
+    rows += [("stages", "  ".join(_stage(stage) for stage in status.stages))] if status.stages else []
     rows += [("priority", str(status.priority)), ("runs", str(status.attempts))]
     rows += [("asked for", f"{_age(status.received_at)} ago")]
     rows += [(name, link) for name, link in status.links.items()]

@@ -1,9 +1,10 @@
-"""`cm status`, `list`, `watch`, `cancel`, `retry`, `reprioritise`, `reindex`: what can be done to videos there are."""
+"""`cm status`, `list`, `watch`, `cancel`, `retry`, `retire` and others: what can be done to videos there are."""
 
 import getpass
 import json
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -148,6 +149,32 @@ def _decided(video: str, decide: Callable[[Client], None], said: str, as_json: b
         print_json({"id": video, "said": said})
     else:
         typer.echo(f"{video} {said}", err=True)
+
+
+@app.command()
+def retire(
+    videos: Annotated[list[str], typer.Argument(metavar="ID...", help="Videos' ids.")], as_json: JsonOption = False
+) -> None:
+    """Remove what was made of videos, and Dagster's records of them. Their posts stay, and a line in the list."""
+    from cm_assets.lifecycle.retirement import NotToBeRetired
+
+    client = Client(settings())
+    for video in videos:  # before any of them is touched
+        known(video, partial(client.status, video), as_json)
+    problems = []
+    for video in videos:
+        try:
+            gone = client.retire(video)
+        except NotToBeRetired as why:
+            problems.append({"field": video, "message": str(why)})
+            typer.echo(f"cm: {why}", err=True)
+            continue
+        left = "" if gone else "; a run has just begun, and what is left goes when it has ended"
+        typer.echo(f"{video} is retired{left}", err=True)
+    if as_json:
+        found = [json.loads(client.status(video).model_dump_json()) for video in videos]
+        print_json({"videos": found} | ({"errors": problems} if problems else {}))
+    raise typer.Exit(2 if problems else 0)
 
 
 @app.command()

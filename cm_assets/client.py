@@ -1,9 +1,10 @@
-"""The way in for programs: submit, status, list, cancel, retry, and an engine for as long as one is needed.
+"""The way in for programs: submit, status, list, cancel, retry, retire, and an engine for as long as one is needed.
 
 Answers from the database, without Dagster, which takes longer to import than anything here takes to say.
 """
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,16 +19,19 @@ from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.base import TransientFailure
+from cm_assets.models.disk import DiskUse
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
 from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
-from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.database import RETIRED, Database, StoredRequest
+from cm_assets.storage.disk import Disk, check, measure
 
 if TYPE_CHECKING:
-    from cm_assets.lifecycle.projection import Projection
+    from cm_assets.lifecycle.worklog import WorkLog
+    from cm_assets.storage.artifacts import ArtifactStore
 
 ENGINE_STARTS = 3
 """How often an engine that dies is started again before that is an error."""
@@ -56,6 +60,7 @@ class Client:
         homes.prepare(settings)
         self.settings = settings
         self.database = Database(settings.database)
+        self._disk = Disk(settings, self.database)
         self._starts = 0
 
     def catalogue(self) -> Catalogue:
@@ -75,9 +80,17 @@ class Client:
 
         Raises:
             RequestError: it was refused; nothing was stored.
+            DiskFull: there is no room for another video; nothing was stored.
         """
         request = document if isinstance(document, VideoRequest) else parse(document)
-        accepted = accept(self.database, self.catalogue(), request, source=source, key=fresh_key() if new else key)
+        accepted = accept(
+            self.database,
+            self.catalogue(),
+            request,
+            source=source,
+            key=fresh_key() if new else key,
+            room=self._require_room,
+        )
         if accepted.repeated and accepted.stored.outcome in UNFINISHED:
             self.database.want(accepted.stored.id)
         return accepted
@@ -118,6 +131,8 @@ class Client:
             NotPosted: it is posted on none of them, or is still at work.
         """
         stored = self._stored(video)
+        if stored.outcome == RETIRED:
+            raise NotPosted(f"{video} is retired: what is left of it can only be taken down by hand")
         facts = facts_of(self.database.noted([video]).get(video))
         posts = Posts(facts.taken, unwanted=stored.take_down)
         there = shown(parse(stored.document), facts.made, posts)
@@ -171,6 +186,8 @@ class Client:
     def _rendered(self, video: VideoId, render_sha256: str | None) -> Facts:
         """The facts of a video whose render waits for a decision."""
         state = self.status(video).state
+        if state == "retired":
+            raise NotToBeReviewed(f"{video} is retired: its render is gone")
         facts = facts_of(self.database.noted([video]).get(video))
         if not facts.render_sha256:
             raise NotToBeReviewed(f"{video} has no render yet: it is {state}")
@@ -185,8 +202,11 @@ class Client:
     def _decide(self, video: VideoId, *, approved: bool, metadata: Mapping[str, str]) -> None:
         import dagster as dg
 
+        from cm_assets.lifecycle.projection import Projection
+
         kind = dg.AssetMaterialization if approved else dg.AssetObservation
-        with self._projection() as projection:
+        with self._records() as (worklog, store):
+            projection = Projection(self.database, worklog, store)
             if not projection.knows(video):
                 raise NotToBeReviewed(f"{video} was made by another Dagster instance: set CM_DAGSTER_HOME to its home")
             event = kind(asset_key=ASSET, partition=video, metadata=dict(metadata))
@@ -196,14 +216,52 @@ class Client:
         self.database.resume([video])
 
     @contextmanager
-    def _projection(self) -> "Iterator[Projection]":
-        from cm_assets.lifecycle.projection import Projection
+    def _records(self) -> "Iterator[tuple[WorkLog, ArtifactStore]]":
         from cm_assets.lifecycle.worklog import WorkLog
         from cm_assets.storage.artifacts import ArtifactStore
 
         store = ArtifactStore(self.settings.artifacts, self.settings.cache)
         with homes.open_instance(self.settings) as instance:
-            yield Projection(self.database, WorkLog(instance), store)
+            yield WorkLog(instance), store
+
+    def retire(self, video: VideoId) -> bool:
+        """Remove a video's artifacts, its runs and its partition; a tombstone stays, and so do its posts.
+
+        Returns:
+            False if a run of it has just begun: the engine removes what is left when that has ended.
+
+        Raises:
+            UnknownVideo: there is no such video.
+            NotToBeRetired: it is open, in flight, or approved and not posted.
+        """
+        from cm_assets.orchestration.retention import Retirement
+
+        stored = self._stored(video)
+        with self._records() as (worklog, store):
+            return Retirement(self.database, worklog, store).retire(stored, "on request")
+
+    def disk(self) -> DiskUse:
+        """What the home and a local artifact store take, as it was last measured, and what is free."""
+        if not self.database.disk():
+            self._measure()  # no engine was here yet, so there is little to walk through
+        return self._disk.use()
+
+    def _require_room(self) -> None:
+        if self._disk.full() and not homes.engine_runs(self.settings):
+            # Nobody else would notice that somebody has made room.
+            self._measure()
+        self._disk.require_room()
+
+    def _measure(self) -> None:
+        from cm_assets.storage.artifacts import ArtifactStore
+
+        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
+        sizes: Counter[str] = Counter()
+        for part, size in measure(self.settings):
+            sizes[part] += size
+        for _ in check(self.database, store.local_bytes):
+            pass
+        self._disk.note(sizes)
 
     def reprioritise(self, video: VideoId, priority: int) -> bool:
         """Give a video that waits another place in the backlog; False if it waits no more.
@@ -265,15 +323,18 @@ class Client:
         noted, steps = self.database.noted(ids), self.database.progress(ids)
         at_work = self.database.at_work()
         now, engine = datetime.now(UTC), homes.somebody_works(self.settings, self.database)
+        places = self.database.places([stored.id for stored in requests if stored.wanted], now)
+        full = self._disk.full()
         return [
             derive(
                 stored,
                 facts_of(noted.get(stored.id)),
                 steps.get(stored.id, {}),
                 now,
-                before=self.database.before_in_backlog(stored, now) if stored.wanted else 0,
+                before=places.get(stored.id, 0),
                 engine=engine,
                 at_work=at_work,
+                full=full,
             )
             for stored in requests
         ]
@@ -284,8 +345,10 @@ class Client:
         Args:
             told: how many are done, now and then.
         """
-        with self._projection() as projection:
-            return projection.rebuild(told)
+        from cm_assets.lifecycle.projection import Projection
+
+        with self._records() as (worklog, store):
+            return Projection(self.database, worklog, store).rebuild(told)
 
     @contextmanager
     def engine(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, field_validator
+from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 RATED = ("openai",)
@@ -60,6 +60,10 @@ class Settings(BaseSettings):
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
+        keep_intermediates_days: days after which the narration and clips of a published video go; None for never.
+        keep_days: days after its end after which a whole video retires; None for never.
+        max_disk: bytes, such as `50GB`, that the home and a local artifact store may take; None for no bound.
+        min_free: bytes that stay free on their disks.
     """
 
     model_config = SettingsConfigDict(env_prefix="CM_", frozen=True, extra="ignore")
@@ -82,6 +86,10 @@ class Settings(BaseSettings):
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+    keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
+    keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
+    max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
+    min_free: Annotated[ByteSize, Field(ge=0)] = ByteSize(500_000_000)
 
     @field_validator("database_url", mode="after")
     @classmethod
@@ -108,6 +116,14 @@ class Settings(BaseSettings):
     def artifacts(self) -> str:
         """URL of the artifact store."""
         return self.artifacts_url or str(self.home / "artifacts")
+
+    @property
+    def artifacts_folder(self) -> Path | None:
+        """The artifact store's folder; None if it lies elsewhere than on this machine's disks."""
+        protocol, mark, path = self.artifacts.partition("://")
+        if mark and protocol not in {"file", "local"}:
+            return None
+        return Path(os.path.abspath(path if mark else self.artifacts))  # noqa: PTH100 - keeps symlinks
 
     @property
     def database(self) -> str:

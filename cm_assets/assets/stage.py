@@ -22,7 +22,7 @@ from cm_assets.lifecycle.worklog import ATTEMPT_TAG, RESUME_AT
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import STAGES, StagePolicy
-from cm_assets.storage.database import Database, Step
+from cm_assets.storage.database import RETIRED, Database, Step
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
@@ -101,8 +101,14 @@ class Stages:
         policy = STAGES[name]
         if not is_video_id(video):
             raise dg.Failure(f"{video!r} is no video id: lower-case letters, digits and hyphens", allow_retries=False)
+        stored = self._database.get(video)
+        if stored is not None and stored.outcome == RETIRED:
+            # Dagster would show a partition key that is added again as made, approval and all.
+            raise dg.Failure(
+                f"{video} is retired, and its id is never used again: choose another id", allow_retries=False
+            )
         number = context.run.tags.get(ATTEMPT_TAG)
-        if number is not None and int(number) != self._database.attempt(video):
+        if number is not None and (stored is None or int(number) != stored.attempt):
             # It was launched late by somebody who had been taken for dead.
             raise dg.Failure("another run has taken its place", allow_retries=False)
         attempt = _op(context).retry_number + 1

@@ -3,7 +3,7 @@
 import re
 import secrets
 import uuid
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,7 +12,7 @@ from cm_assets.lifecycle.documents import Problem, RequestError
 from cm_assets.models.request import VideoRequest
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, backlog_rank
-from cm_assets.storage.database import Database, StoredRequest, Taken
+from cm_assets.storage.database import RETIRED, Database, StoredRequest, Taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +67,7 @@ def accept(
     source: str,
     key: str | None = None,
     now: datetime | None = None,
+    room: Callable[[], None] | None = None,
 ) -> Accepted:
     """Store a request, or find the one that this repeats.
 
@@ -77,9 +78,11 @@ def accept(
         source: the way in.
         key: what makes a repeat recognisable; the content's hash by default.
         now: the time of receipt.
+        room: raises `DiskFull` where there is no room for another video; a repeat needs none.
 
     Raises:
-        RequestError: the request cannot be served, or its key or id stands for other content.
+        RequestError: the request cannot be served, or its key or id stands for other content or a retired video.
+        DiskFull: there is no room.
     """
     now = now or datetime.now(UTC)
     key = key or request.content_sha256()
@@ -92,6 +95,8 @@ def accept(
         problems = judge(request, catalogue, now)
         if problems:
             raise RequestError(problems)
+        if room is not None:
+            room()
         stored = StoredRequest(
             id=request.id or new_id(request, now),
             source=source,
@@ -116,6 +121,12 @@ def accept(
 
 
 def _repeat(found: StoredRequest, request: VideoRequest) -> Accepted:
+    if found.outcome == RETIRED and request.id == found.id:
+        problem = Problem("id", f"video {found.id} is retired, and its id is never used again; choose another id")
+        raise RequestError([problem], conflict=True)
+    if found.outcome == RETIRED:
+        problem = Problem("request", f"video {found.id} was made of it and is retired; --new makes another one")
+        raise RequestError([problem], conflict=True)
     if found.content_sha256 != request.content_sha256():
         field = "id" if request.id == found.id else "request"
         raise RequestError(

@@ -13,11 +13,12 @@ from cm_assets.lifecycle.announcements import announcements
 from cm_assets.lifecycle.plan import POST
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
-from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, WorkLog
+from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
+from cm_assets.models.base import PermanentFailure
 from cm_assets.models.render import Render
 from cm_assets.partitions import VideoId, is_video_id
 from cm_assets.storage.artifacts import ArtifactStore
-from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.database import RETIRED, Database, StoredRequest
 
 CURSOR = "assets@"
 """Beginning of a cursor's name: how far the events of one Dagster instance were read."""
@@ -70,6 +71,8 @@ class Projection:
         touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
         self._active = now
         newest = self._worklog.newest_event()
+        # SQLite gives the ids of deleted newest events, such as those of a run that was deleted, to the next ones.
+        self._cursor = min(self._cursor, newest)
         if newest > self._cursor or self._may_be_late():
             changed = self._since(self._cursor)
             touched |= changed
@@ -79,20 +82,21 @@ class Projection:
         if newest > self._cursor:
             self._move_cursor(newest)
 
-    def note(self, video: VideoId, *, told_to: int = -1) -> Facts:
+    def note(self, video: VideoId, *, told_to: int = -1) -> None:
         """Gather the facts of a video and store them, with the events that what is new in them means.
 
         Args:
-            video: whose.
+            video: whose. A tombstone says all that is left to say.
             told_to: storage id up to which everything is history that nobody is told again.
         """
+        stored = self._database.get(video)
+        if stored is not None and stored.outcome == RETIRED:
+            return
         before = facts_of(self._database.noted([video]).get(video))
         facts = gather(self._worklog, self._store, video)
-        stored = self._database.get(video)
         now = datetime.now(UTC)
         happened = [] if stored is None else announcements(stored, before, facts, now, told_to=told_to)
-        self._database.note(video, facts.model_dump(), happened)
-        return facts
+        self._database.note(video, facts.model_dump(), happened, size=self._store.local_bytes(video))
 
     def knows(self, video: VideoId) -> bool:
         """Whether this instance has made the video's render."""
@@ -169,6 +173,14 @@ def other_instances(database: Database, own: str) -> bool:
     return any(name != own for name in database.cursors(CURSOR))
 
 
+def _render(store: ArtifactStore, made: Made) -> Render | None:
+    """What was rendered; None if somebody has removed it."""
+    try:
+        return Render.model_validate_json(store.read(str(made.metadata["model"])))
+    except PermanentFailure:
+        return None
+
+
 def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     """What Dagster and the artifact store say of a video now."""
     made = worklog.all_made(video)
@@ -179,8 +191,8 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     rendered = -1
     seconds, size, sha256 = None, None, ""
     failed: tuple[str, ...] = ()
-    if "render" in made:
-        render = Render.model_validate_json(store.read(str(made["render"].metadata["model"])))
+    render = _render(store, made["render"]) if "render" in made else None
+    if render is not None:
         links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
         failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
         # Its checks are known for certain when its run is over.

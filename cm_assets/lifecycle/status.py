@@ -11,7 +11,7 @@ from cm_assets.models.request import VideoRequest, working_title
 from cm_assets.models.review import Review
 from cm_assets.models.status import StageStatus, State, Status
 from cm_assets.policies import PRODUCE, STAGES
-from cm_assets.storage.database import Step, StoredRequest
+from cm_assets.storage.database import RETIRED, Step, StoredRequest
 
 ENDS: Mapping[str, State] = {
     "done": "published",
@@ -20,6 +20,7 @@ ENDS: Mapping[str, State] = {
     "failed": "failed",
     "cancelled": "cancelled",
     "rejected": "rejected",
+    "retired": "retired",
 }
 """The state that an outcome stands for."""
 
@@ -71,6 +72,7 @@ def status(
     before: int = 0,
     engine: bool,
     at_work: Mapping[str, int] = _NOBODY,
+    full: str = "",
 ) -> Status:
     """Where a video stands.
 
@@ -82,13 +84,16 @@ def status(
         before: how many come before it in the backlog.
         engine: whether anybody works in this home at all.
         at_work: how many videos are in each stage.
+        full: why there is no room for another video; empty if there is.
     """
+    if stored.outcome == RETIRED:
+        return _tombstone(stored)
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
     posts = Posts(facts.taken, stored.given_up, stored.take_down)
     to_post = unposted(request, facts.made, posts)
     active = facts.active and engine and stored.wanted
-    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, now=now)
+    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, full=full, now=now)
     stages = []
     for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
         done = stage not in to_make and stage not in to_post
@@ -130,6 +135,7 @@ def _state(
     active: bool,
     before: int,
     engine: bool,
+    full: str,
     now: datetime,
 ) -> tuple[State, str]:
     if stored.outcome in ENDS:
@@ -154,6 +160,8 @@ def _state(
         return "scheduled", f"its time, {_clock(request.publish_at)}"
     if to_make and request.not_before is not None and request.not_before > now:
         return "queued", f"its time, {_clock(request.not_before)}"
+    if full and to_make:
+        return state, f"disk space: {full}"
     if not engine:
         return state, "an engine: start one with cm up"
     return state, f"a free place, after {before} others" if before else "a free place"
@@ -171,6 +179,19 @@ def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at
         if ready and policy.pool and at_work.get(one.stage, 0) >= policy.pool_limit:
             return f"a place in the pool {policy.pool}, {policy.pool_limit} at once"
     return ""
+
+
+def _tombstone(stored: StoredRequest) -> Status:
+    return Status(
+        id=stored.id,
+        title=stored.document["title"],
+        state="retired",
+        stages=(),
+        priority=stored.priority,
+        reason=stored.reason,
+        received_at=stored.received_at,
+        links=stored.document["links"],
+    )
 
 
 def _clock(moment: datetime) -> str:

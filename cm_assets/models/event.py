@@ -21,6 +21,7 @@ EventType = Literal[
     "video.failed",
     "video.cancelled",
     "video.taken_down",
+    "video.retired",
 ]
 
 EVENT_TYPES: Final[tuple[EventType, ...]] = get_args(EventType)

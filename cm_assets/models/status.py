@@ -51,7 +51,7 @@ class Status(Model):
         stages: each stage of it in order.
         priority: 1 (urgent) to 10.
         attempts: runs so far.
-        reason: what failed, and why; empty if nothing did.
+        reason: what failed, and why, or why it retired; empty otherwise.
         feedback: why it was rejected; empty otherwise.
         waiting_for: what it waits for; empty otherwise.
         render_sha256: of the newest render; what approvals and rejections name.

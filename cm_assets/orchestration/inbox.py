@@ -17,6 +17,7 @@ from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES, Problem, RequestError, parse, read
 from cm_assets.lifecycle.intake import accept
 from cm_assets.models.base import PermanentFailure
+from cm_assets.models.disk import DiskFull
 from cm_assets.storage.database import Database
 
 log = logging.getLogger("cm_assets.inbox")
@@ -40,13 +41,22 @@ class Inbox:
         folder: where files are dropped; made if it is not there.
         database: takes their requests.
         catalogue: what can be asked for.
+        room: raises `DiskFull` where there is no room for another video; files wait for it.
     """
 
-    def __init__(self, folder: Path, database: Database, catalogue: Callable[[], Catalogue]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: Database,
+        catalogue: Callable[[], Catalogue],
+        room: Callable[[], None] | None = None,
+    ) -> None:
         self._folder = folder
         self._database = database
         self._catalogue = catalogue
+        self._room = room
         self._looked = 0.0
+        self._waits = False
         for place in (folder, folder / "accepted", folder / "rejected"):
             place.mkdir(parents=True, exist_ok=True)
 
@@ -57,10 +67,17 @@ class Inbox:
         self._looked = time.monotonic()
         count = 0
         for path in self._settled():
-            self._take(path)
+            try:
+                self._take(path)
+            except DiskFull as error:
+                if not self._waits:
+                    log.warning("%s waits: %s", path.name, error)
+                self._waits = True
+                return count
             count += 1
             if count >= MOST_AT_ONCE:
                 break
+        self._waits = False
         return count
 
     def _settled(self) -> Iterator[Path]:
@@ -80,7 +97,14 @@ class Inbox:
         try:
             content = _content(path)
             key = f"{path.name}:{hashlib.sha256(content).hexdigest()}"
-            accepted = accept(self._database, self._catalogue(), parse(read(content)), source="inbox", key=key[-255:])
+            accepted = accept(
+                self._database,
+                self._catalogue(),
+                parse(read(content)),
+                source="inbox",
+                key=key[-255:],
+                room=self._room,
+            )
         except RequestError as error:
             self._refuse(path, "\n".join(str(problem) for problem in error.problems))
         except PermanentFailure as error:

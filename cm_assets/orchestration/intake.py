@@ -6,7 +6,7 @@ number is no longer the last of its video does no work.
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +14,20 @@ from typing import Any, Protocol
 import dagster as dg
 
 from cm_assets.lifecycle.documents import parse
-from cm_assets.lifecycle.plan import PRODUCE_JOB, Awaiting, Done, Launch, Posts, Rejected, Wait, next_step
+from cm_assets.lifecycle.plan import (
+    PRODUCE_JOB,
+    Awaiting,
+    Done,
+    Launch,
+    Posts,
+    Rejected,
+    Wait,
+    missing,
+    next_step,
+    script_after,
+)
 from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.status import facts_of
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog, stages_of
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
@@ -29,6 +41,9 @@ log = logging.getLogger("cm_assets.intake")
 FOR_EVER = timedelta(days=36500)
 """Until something happens to the video."""
 
+LOOK_AHEAD = 200
+"""Requests among which those are looked for that need no disk space."""
+
 CANCEL_GRACE = 2.0
 """Seconds that a cancelled run has to say which process it is."""
 
@@ -37,6 +52,10 @@ CLAIM = timedelta(seconds=30)
 
 STILLBORN = timedelta(seconds=60)
 """Age at which a run that never came into the queue is given up: whoever was about to put it there has died."""
+
+
+AWAY = 1.0
+"""Seconds until a code server that did not answer is asked again."""
 
 
 class Launcher(Protocol):
@@ -64,6 +83,7 @@ class Intake:
         home: whose processes may be killed; None where Dagster's own launcher ends them.
         most_lost_runs: runs of a video that may die without a word before it counts as failed.
         capacity: runs that may be in Dagster's hands at once; the rest waits here, where priorities can change.
+        full: why there is no room for another video; what is made already is posted nevertheless.
     """
 
     def __init__(
@@ -76,6 +96,7 @@ class Intake:
         home: Path | None,
         capacity: int,
         most_lost_runs: int,
+        full: Callable[[], str] = str,
     ) -> None:
         self._database = database
         self._worklog = worklog
@@ -84,7 +105,9 @@ class Intake:
         self._home = home
         self._capacity = capacity
         self._most_lost_runs = most_lost_runs
+        self._full = full
         self._cancelled_at: dict[str, float] = {}
+        self._away_until = 0.0
         self._in_flight: frozenset[VideoId] = frozenset()
 
     def tick(self, now: datetime | None = None) -> None:
@@ -95,7 +118,7 @@ class Intake:
         """
         now = now or datetime.now(UTC)
         # Before the runs: who launches in between has then claimed a number that these rows do not have.
-        backlog = self._database.backlog(now, 2 * self._capacity)
+        backlog = self._first(now, 2 * self._capacity)
         records = self._worklog.in_flight()
         active = {video: record.dagster_run for video, record in records.items()}
         self._in_flight = frozenset(active)
@@ -103,10 +126,10 @@ class Intake:
         self._cancel_unwanted(active)
         self._give_up_stillborn(records, now)
         room = self._capacity - len(active)
-        for request in backlog:
-            if room <= 0:
+        for request, held in backlog:
+            if room <= 0 or time.monotonic() < self._away_until:
                 break
-            if request.id not in active and self._advance(request, now):
+            if request.id not in active and self._advance(request, now, held=held):
                 room -= 1
 
     def settle(self) -> None:
@@ -132,7 +155,19 @@ class Intake:
         posts = Posts(self._worklog.taken_down_posts(stored.id, made), stored.given_up, stored.take_down)
         return next_step(parse(stored.document), made, now, review, posts), review
 
-    def _advance(self, stored: StoredRequest, now: datetime) -> bool:
+    def _first(self, now: datetime, limit: int) -> list[tuple[StoredRequest, bool]]:
+        """The first of the backlog, and whether nothing may be made of them for now.
+
+        Where the disk is full, those that are made come first, and then those whose runs may have ended.
+        """
+        if not self._full():
+            return [(request, False) for request in self._database.backlog(now, limit)]
+        backlog = self._database.backlog(now, LOOK_AHEAD)
+        noted = self._database.noted([request.id for request in backlog])
+        begun = [(request, not _is_made(request, noted[request.id])) for request in backlog if request.id in noted]
+        return sorted(begun, key=lambda one: one[1])[:limit]
+
+    def _advance(self, stored: StoredRequest, now: datetime, *, held: bool) -> bool:
         """Do what is next for a video that has no run in flight; whether a run was launched."""
         if stored.claimed_until is not None and stored.claimed_until > now:
             return False
@@ -146,6 +181,8 @@ class Intake:
             self._database.close(stored.id, "rejected", step.feedback)
         elif isinstance(step, Awaiting):
             self._database.postpone(stored.id, now + FOR_EVER, "approval")
+        elif isinstance(step, Launch) and held:
+            return False
         elif isinstance(step, Launch):
             config: Mapping[str, Any] = {}
             if step.answers:
@@ -172,6 +209,7 @@ class Intake:
         except CodeServerAway as away:
             log.warning("%s: %s", stored.id, away)
             self._database.release(stored.id, attempt)
+            self._away_until = time.monotonic() + AWAY
             return False
         except LaunchFailed as failure:
             log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
@@ -266,3 +304,10 @@ class Intake:
             instance.report_run_canceled(now, "Cancelled.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         self._cancelled_at.pop(run.run_id, None)
+
+
+def _is_made(stored: StoredRequest, noted: Mapping[str, Any]) -> bool:
+    if "render" not in noted.get("made", ()):
+        return False
+    facts = facts_of(noted)
+    return not missing(facts.made, script_after(parse(stored.document), facts.review))

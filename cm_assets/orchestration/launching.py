@@ -5,13 +5,14 @@ The same mutations that the webserver serves, without a webserver. The workspace
 """
 
 import asyncio
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import dagster as dg
-from dagster._core.errors import DagsterUserCodeUnreachableError
+from dagster._core.errors import DagsterCodeLocationLoadError, DagsterUserCodeUnreachableError
 from dagster._core.workspace.context import WorkspaceProcessContext
 from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.schema import create_schema
@@ -26,13 +27,16 @@ mutation Launch($params: ExecutionParams!) {
   launchRun(executionParams: $params) {
     __typename
     ... on LaunchRunSuccess { run { runId } }
-    ... on PythonError { message }
+    ... on PythonError { message className }
     ... on RunConfigValidationInvalid { errors { message } }
     ... on InvalidSubsetError { message }
     ... on PipelineNotFoundError { message }
   }
 }
 """
+
+
+_AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 
 
 class CodeServerAway(Exception):
@@ -81,10 +85,19 @@ class Launcher:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
         }
         answer = self.execute(_LAUNCH, {"params": params})["launchRun"]
+        if answer.get("className") in {one.__name__ for one in _AWAY}:
+            raise self._away()
         if answer["__typename"] != "LaunchRunSuccess":
             said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))
             raise LaunchFailed(f"{job} of {video}: {said or answer['__typename']}")
         return str(answer["run"]["runId"])
+
+    def _away(self) -> CodeServerAway:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that it cannot be reached is what is said here anyway
+            # It may have come back as another one, whose definitions have to be asked for.
+            self._context.reload_code_location(LOCATION)
+        return CodeServerAway("the code server does not answer, or cannot load the definitions")
 
     def execute(self, query: str, variables: Mapping[str, object]) -> dict[str, Any]:
         """Execute a GraphQL document.
@@ -98,8 +111,8 @@ class Launcher:
                 query, context_value=self._context.create_request_context(), variable_values=dict(variables)
             )
         )
-        if any(isinstance(error.original_error, DagsterUserCodeUnreachableError) for error in result.errors or ()):
-            raise CodeServerAway("the code server does not answer")
+        if any(isinstance(error.original_error, _AWAY) for error in result.errors or ()):
+            raise self._away()
         if result.errors or result.data is None:
             raise LaunchFailed("; ".join(str(error) for error in result.errors or ()))
         return dict(result.data)

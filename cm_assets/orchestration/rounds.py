@@ -1,4 +1,4 @@
-"""What somebody must look at again and again: the inbox, and what is wanted."""
+"""What somebody must look at again and again: the inbox, what is wanted, what has expired, the disk."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,11 +8,14 @@ import dagster as dg
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.orchestration.disk import DiskWatch
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake, Launcher
+from cm_assets.orchestration.retention import Retention, Retirement
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk
 
 
 class Rounds:
@@ -37,7 +40,8 @@ class Rounds:
     ) -> None:
         worklog = WorkLog(instance)
         store = ArtifactStore(settings.artifacts, settings.cache)
-        self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings))
+        disk = Disk(settings, database)
+        self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
         self._intake = Intake(
             database,
             worklog,
@@ -46,7 +50,15 @@ class Rounds:
             home=home,
             capacity=settings.max_concurrent_runs + 2,
             most_lost_runs=settings.max_lost_runs,
+            full=disk.full,
         )
+        self._retention = Retention(
+            database,
+            Retirement(database, worklog, store),
+            keep_intermediates_days=settings.keep_intermediates_days,
+            keep_days=settings.keep_days,
+        )
+        self._watch = DiskWatch(settings, database, store, disk)
 
     def go(self, now: datetime | None = None) -> None:
         """One look at everything.
@@ -56,6 +68,8 @@ class Rounds:
         """
         self._inbox.tick()
         self._intake.tick(now)
+        self._retention.tick()
+        self._watch.tick()
 
     def settle(self) -> None:
         """Close what is done when the runs have been stopped; launches nothing."""

@@ -7,6 +7,8 @@ import hashlib
 import os
 import shutil
 import uuid
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from upath import UPath
@@ -93,6 +95,41 @@ class ArtifactStore:
         else:
             (self.root / video / f"{asset}.json").write_bytes(content)
 
+    def local_bytes(self, video: str) -> int:
+        """What a video's files take on our disks: nothing if the store lies elsewhere."""
+        return sum(size for _, size in _files(self._folder / video)) if self._folder is not None else 0
+
+    def remove(self, video: str) -> None:
+        """Remove all that is there of a video. Removing it again changes nothing."""
+        if self._folder is not None:
+            _remove(self._folder / video)
+            return
+        target = self.root / video
+        target.fs.invalidate_cache()
+        with suppress(FileNotFoundError):
+            target.fs.rm(target.path, recursive=True)
+
+    def remove_media(self, video: str, *, but: Collection[str]) -> None:
+        """Remove a video's media, but not the models (JSON), which say what was made and are small.
+
+        Args:
+            video: whose.
+            but: assets that keep theirs.
+        """
+        kept = {f"{video}/{asset}/" for asset in but}
+        if self._folder is not None:
+            for path, _ in list(_files(self._folder / video)):
+                if path.suffix != ".json" and not f"{path.relative_to(self._folder)}".startswith(tuple(kept)):
+                    path.unlink(missing_ok=True)
+            return
+        target = self.root / video
+        target.fs.invalidate_cache()
+        for name in target.fs.find(target.path):
+            key = name.removeprefix(target.fs._strip_protocol(self.root.path)).lstrip("/")
+            if not name.endswith(".json") and not key.startswith(tuple(kept)):
+                with suppress(FileNotFoundError):
+                    target.fs.rm_file(name)
+
     def _upload(self, path: Path, key: str) -> None:
         target = self.root / key
         fs = target.fs
@@ -138,3 +175,22 @@ def _place(source: Path, target: Path) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _files(folder: Path) -> Iterator[tuple[Path, int]]:
+    """The files below a folder and their bytes; none if it is not there."""
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                path = Path(parent, name)
+                yield path, path.lstat().st_size
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder, also while somebody else removes it."""
+    for _ in range(3):
+        try:
+            shutil.rmtree(folder)
+        except FileNotFoundError:
+            if not folder.exists():
+                return

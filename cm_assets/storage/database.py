@@ -23,11 +23,14 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0004"
+HEAD = "0005"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
 """Postgres advisory lock of whoever migrates."""
+
+RETIRED = "retired"
+"""The outcome of a request of which only a tombstone is left. It is final."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +55,8 @@ class StoredRequest:
         claimed_until: somebody is launching its run, and must be done by then.
         given_up: why a post, or the taking down of one, is not tried any more, by stage.
         take_down: the platforms that are not to show it any more.
+        closed_at: when it was closed; None while it is open.
+        kept: what is left of the video: `all`, `results` (no intermediates), or `nothing`.
     """
 
     id: VideoId
@@ -73,6 +78,8 @@ class StoredRequest:
     claimed_until: datetime | None = None
     given_up: Mapping[str, str] = field(default_factory=dict)
     take_down: Sequence[str] = ()
+    closed_at: datetime | None = None
+    kept: str = "all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,16 +219,18 @@ class Database:
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit))]
 
-    def before_in_backlog(self, request: StoredRequest, now: datetime) -> int:
-        """How many open requests that need not wait for a time come before this one."""
+    def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
+        """How many come before each of these videos in the backlog; nothing for those that wait for a time."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import requests
 
         ready = requests.c.resume_at.is_(None) | (requests.c.resume_at <= now)
-        query = sa.select(sa.func.count()).where(requests.c.wanted, ready, requests.c.rank < request.rank)
+        place = (sa.func.rank().over(order_by=requests.c.rank) - 1).label("place")
+        backlog = sa.select(requests.c.id, place).where(requests.c.wanted, ready).subquery()
+        query = sa.select(backlog).where(backlog.c.id.in_(videos))
         with self._engine.connect() as connection:
-            return int(connection.scalar(query) or 0)
+            return {row.id: row.place for row in connection.execute(query)}
 
     def newest(
         self,
@@ -280,7 +289,7 @@ class Database:
         return changed.rowcount > 0
 
     def want(self, video: VideoId, take_down: Sequence[str] | None = None) -> bool:
-        """Ask for a video (again). False if it was open all along.
+        """Ask for a video (again). False if it was open all along, or is retired.
 
         Args:
             video: which.
@@ -296,10 +305,11 @@ class Database:
         with self._write() as connection:
             changed = connection.execute(
                 requests.update()
-                .where((requests.c.id == video) & ~requests.c.wanted)
+                .where((requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome != RETIRED))
                 .values(
                     wanted=True,
                     wanted_at=now,
+                    closed_at=None,
                     outcome="",
                     reason="",
                     lost_runs=0,
@@ -340,12 +350,66 @@ class Database:
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & requests.c.wanted)
-                .values(wanted=False, outcome=outcome, reason=reason)
+                .values(wanted=False, outcome=outcome, reason=reason, closed_at=datetime.now(UTC))
             )
             connection.execute(progress.delete().where(progress.c.video_id == video))
             if changed.rowcount > 0:
                 record(connection, [ended(connection, video, outcome, reason, stage)])
         return changed.rowcount > 0
+
+    def retire(self, video: VideoId, outcome: str, tombstone: Mapping[str, Any], reason: str) -> bool:
+        """Put a tombstone in the place of a request that ended so. False if it did not, or is asked for again."""
+        from cm_assets.storage.events import record, retired
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome == outcome)
+        values = {"outcome": RETIRED, "reason": reason, "document": dict(tombstone), "waiting_for": ""}
+        with self._write() as connection:
+            changed = connection.execute(requests.update().where(chosen).values(values)).rowcount > 0
+            if changed:
+                record(connection, [retired(video, str(tombstone["title"]), reason)])
+        return changed
+
+    def note_kept(self, video: VideoId, kept: str) -> None:
+        """Note what is left of a closed video. Of one that nothing is left of, nothing is known either."""
+        from cm_assets.storage.tables import facts, progress, requests
+
+        chosen = (requests.c.id == video) & ~requests.c.wanted
+        with self._write() as connection:
+            connection.execute(requests.update().where(chosen).values(kept=kept))
+            if kept == "nothing":
+                connection.execute(facts.delete().where(facts.c.video_id == video))
+                connection.execute(progress.delete().where(progress.c.video_id == video))
+
+    def closed(
+        self,
+        *,
+        outcomes: Sequence[str],
+        kept: Sequence[str],
+        until: datetime,
+        limit: int,
+        after: StoredRequest | None = None,
+    ) -> list[StoredRequest]:
+        """Closed requests, those that were closed first before the others.
+
+        Args:
+            outcomes: only those that ended so.
+            kept: only those of which this is left.
+            until: only those that were closed by then.
+            limit: at most so many.
+            after: only those that come after this one in this order.
+        """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        chosen = requests.c.outcome.in_(outcomes) & requests.c.kept.in_(kept) & (requests.c.closed_at <= until)
+        if after is not None:
+            same = (requests.c.closed_at == after.closed_at) & (requests.c.id > after.id)
+            chosen &= (requests.c.closed_at > after.closed_at) | same
+        query = sa.select(requests).where(chosen).order_by(requests.c.closed_at, requests.c.id).limit(limit)
+        with self._engine.connect() as connection:
+            return [_stored(row) for row in connection.execute(query)]
 
     def forget_progress(self, video: VideoId | None = None) -> None:
         """Forget how far the stages of a video, or of all, were: a new run begins, or none goes on."""
@@ -383,15 +447,6 @@ class Database:
         with self._write() as connection:
             connection.execute(released)
 
-    def attempt(self, video: VideoId) -> int:
-        """The number of the run that may work on a video; 0 if none was launched for it yet."""
-        import sqlalchemy as sa
-
-        from cm_assets.storage.tables import requests
-
-        with self._engine.connect() as connection:
-            return int(connection.scalar(sa.select(requests.c.attempt).where(requests.c.id == video)) or 0)
-
     def report_progress(self, video: VideoId, stage: str, step: Step) -> None:
         """Overwrite how far the running step of a stage is."""
         from cm_assets.storage.tables import progress
@@ -423,12 +478,21 @@ class Database:
             rows = connection.execute(query.where(progress.c.share < 1, progress.c.waits_for == ""))
             return {row.stage: row.videos for row in rows}
 
-    def note(self, video: VideoId, facts: Mapping[str, Any], happened: "Sequence[Event]" = ()) -> None:
-        """Overwrite what is known of a video's work, and write the events that the difference means."""
+    def note(
+        self, video: VideoId, facts: Mapping[str, Any], happened: "Sequence[Event]" = (), *, size: int | None = None
+    ) -> None:
+        """Overwrite what is known of a video's work, and write the events that the difference means.
+
+        Args:
+            video: whose.
+            facts: what is known.
+            happened: the events.
+            size: bytes that its artifacts take on our disks.
+        """
         from cm_assets.storage.events import record
         from cm_assets.storage.tables import facts as table
 
-        values = {"facts": dict(facts), "updated_at": datetime.now(UTC)}
+        values = {"facts": dict(facts), "updated_at": datetime.now(UTC), "bytes": size}
         with self._write() as connection:
             connection.execute(self._put(table, {"video_id": video}, values))
             record(connection, happened)
@@ -442,6 +506,56 @@ class Database:
         query = sa.select(facts.c.video_id, facts.c.facts).where(facts.c.video_id.in_(videos))
         with self._engine.connect() as connection:
             return {row.video_id: row.facts for row in connection.execute(query)}
+
+    def note_size(self, video: VideoId, size: int) -> None:
+        """Overwrite how many bytes a video's artifacts take on our disks."""
+        from cm_assets.storage.tables import facts
+
+        with self._write() as connection:
+            connection.execute(facts.update().where(facts.c.video_id == video).values(bytes=size))
+
+    def sizes(self, after: VideoId, limit: int) -> list[tuple[VideoId, int | None]]:
+        """What videos' artifacts are noted to take on our disks, None if nobody knows, in the order of their ids.
+
+        Args:
+            after: only videos that come after this one.
+            limit: at most so many.
+        """
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import facts
+
+        query = sa.select(facts.c.video_id, facts.c.bytes).where(facts.c.video_id > after).order_by(facts.c.video_id)
+        with self._engine.connect() as connection:
+            return [(row.video_id, row.bytes) for row in connection.execute(query.limit(limit))]
+
+    def artifact_bytes(self) -> int:
+        """What all artifacts that were measured take on our disks."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import facts
+
+        with self._engine.connect() as connection:
+            return int(connection.scalar(sa.select(sa.func.sum(facts.c.bytes))) or 0)
+
+    def note_disk(self, parts: Mapping[str, int]) -> None:
+        """Overwrite how many bytes the parts of the home take."""
+        from cm_assets.storage.tables import disk
+
+        rows = [{"part": part, "bytes": size} for part, size in parts.items()]
+        with self._write() as connection:
+            connection.execute(disk.delete())
+            if rows:
+                connection.execute(disk.insert(), rows)
+
+    def disk(self) -> dict[str, int]:
+        """How many bytes the parts of the home took when they were last measured; nothing if they never were."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import disk
+
+        with self._engine.connect() as connection:
+            return {row.part: row.bytes for row in connection.execute(sa.select(disk))}
 
     def cursor(self, name: str) -> int:
         """How far somebody has read; 0 at first."""
@@ -485,7 +599,7 @@ def _prepare_sqlite(connection: Any, _record: object) -> None:
 
 def _stored(row: Any) -> StoredRequest:
     values = row._asdict()
-    for name in ("received_at", "wanted_at", "resume_at", "claimed_until"):
+    for name in ("received_at", "wanted_at", "resume_at", "claimed_until", "closed_at"):
         if values[name] is not None and values[name].tzinfo is None:  # SQLite keeps no zone; all times in here are UTC
             values[name] = values[name].replace(tzinfo=UTC)
     return StoredRequest(**values | {"take_down": tuple(values["take_down"])})

@@ -65,6 +65,12 @@ def ended(connection: "sa.Connection", video: VideoId, outcome: str, reason: str
     return Event.of(video, kind, wanted_at.isoformat(), datetime.now(UTC), data)
 
 
+def retired(video: VideoId, title: str, reason: str) -> Event:
+    """A video's files and records are removed; that happens once."""
+    data = {"title": title, "state": "retired", "reason": reason}
+    return Event.of(video, "video.retired", "", datetime.now(UTC), data)
+
+
 def utc(moment: datetime) -> datetime:
     """A time as it was stored: SQLite keeps no zone, and all times in here are UTC."""
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)

@@ -26,10 +26,13 @@ requests = sa.Table(
     sa.Column("claimed_until", sa.DateTime(timezone=True)),
     sa.Column("given_up", sa.JSON, nullable=False, server_default="{}"),
     sa.Column("take_down", sa.JSON, nullable=False, server_default="[]"),
+    sa.Column("closed_at", sa.DateTime(timezone=True)),
+    sa.Column("kept", sa.String(16), nullable=False, server_default="all"),
     sa.UniqueConstraint("source", "key"),
     sa.Index("requests_backlog", "wanted", "rank"),
     sa.Index("requests_by_outcome", "outcome", "received_at"),
     sa.Index("requests_by_age", "received_at"),
+    sa.Index("requests_by_end", "outcome", "kept", "closed_at"),
 )
 
 progress = sa.Table(
@@ -49,6 +52,15 @@ facts = sa.Table(
     sa.Column("video_id", sa.String(64), primary_key=True),
     sa.Column("facts", sa.JSON, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("bytes", sa.BigInteger),
+    sa.Index("facts_by_bytes", "bytes"),
+)
+
+disk = sa.Table(
+    "disk",
+    metadata,
+    sa.Column("part", sa.String(64), primary_key=True),
+    sa.Column("bytes", sa.BigInteger, nullable=False),
 )
 
 cursors = sa.Table(

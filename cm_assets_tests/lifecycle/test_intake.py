@@ -8,6 +8,7 @@ import pytest
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key, new_id
+from cm_assets.models.disk import DiskFull
 from cm_assets.partitions import is_video_id
 from cm_assets.storage.database import Database
 
@@ -114,3 +115,17 @@ def test_who_is_to_be_told_must_be_known(database: Database) -> None:
     with pytest.raises(RequestError, match="notify"):
         parse({"topic": "tides", "notify": ["No Slug"]})
     assert "notify" not in parse({"topic": "tides"}).canonical()
+
+
+def test_a_full_disk_refuses_what_is_new_and_finds_what_is_there(database: Database) -> None:
+    def room() -> None:
+        raise DiskFull("there is no room")
+
+    request = parse({"topic": "tides"})
+    with pytest.raises(DiskFull):
+        accept(database, HERE, request, source="file", room=room)
+    assert database.newest(limit=9) == []
+    accept(database, HERE, request, source="file")
+    assert accept(database, HERE, request, source="file", room=room).repeated
+    with pytest.raises(RequestError, match="voice"):  # what is wrong is said first
+        accept(database, HERE, parse({"topic": "tides", "voice": "nobody"}), source="file", room=room)

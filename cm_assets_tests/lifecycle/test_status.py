@@ -128,3 +128,19 @@ def test_a_step_that_waits_says_for_what() -> None:
     assert of(stored(), working, {"audio": 0.2}, at_work={"audio": 2}).waiting_for == ""
     rendering = Facts(made={stage: MADE[stage] for stage in PRODUCE[:-1]}, active=True, runs=1)
     assert of(stored(), rendering, at_work={"render": 1}).waiting_for == "a place in the pool render, 1 at once"
+
+
+def test_a_full_disk_is_waited_for_by_what_is_to_be_made() -> None:
+    assert of(stored(), full="9 of 8 GB").waiting_for == "disk space: 9 of 8 GB"
+    assert of(stored(), Facts(made=MADE), full="9 of 8 GB").waiting_for == "a free place"
+    assert of(stored(), Facts(active=True), full="9 of 8 GB").state == "producing"
+
+
+def test_of_a_retired_video_title_and_posts_are_left() -> None:
+    stone = replace(
+        stored("retired", "on request"), document={"id": "v", "title": "Salt", "links": {"outbox": "file:///o#v"}}
+    )
+    found = of(stone, Facts(made=MADE, links={"video": "/gone.mp4"}))
+    assert (found.state, found.title, found.reason, found.stages) == ("retired", "Salt", "on request", ())
+    assert found.links == {"outbox": "file:///o#v"}
+    assert found.ended

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.models.disk import DiskFull
 from cm_assets.orchestration import inbox as inboxes
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.settings import Settings
@@ -24,7 +25,12 @@ class Place:
         self.database = Database(settings.database)
         known = catalogue(settings)
         self.folder = settings.inbox
-        self.inbox = Inbox(self.folder, self.database, lambda: known)
+        self.full = False
+        self.inbox = Inbox(self.folder, self.database, lambda: known, self.room)
+
+    def room(self) -> None:
+        if self.full:
+            raise DiskFull("there is no room")
 
     def drop(self, name: str, content: str | bytes | None = None, **changes: Any) -> Path:
         path = self.folder / name
@@ -156,3 +162,16 @@ def test_a_burst_is_taken_in_and_waits_in_order_of_priority_then_age(place: Plac
     ids = [stored.id for stored in place.database.backlog(datetime.now(UTC), 2000)]
     assert len(ids) == 1000
     assert ids == sorted(ids, key=lambda one: (int(one[1:]) % 10, one))
+
+
+def test_files_wait_while_the_disk_is_full(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    place.drop("robot.json")
+    place.full = True
+    for _ in range(3):
+        assert place.look() == 0
+    assert (place.folder / "robot.json").exists()
+    assert place.requests() == []
+    assert [record.message for record in caplog.records] == ["robot.json waits: there is no room"]
+    place.full = False
+    assert place.look() == 1
+    assert len(place.requests()) == 1

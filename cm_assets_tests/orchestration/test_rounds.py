@@ -83,7 +83,9 @@ class House:
 
     def may_work(self, video: str) -> list[dg.DagsterRun]:
         """The runs whose stages would do their work."""
-        return [run for run in self.runs(video) if run.tags[ATTEMPT_TAG] == str(self.database.attempt(video))]
+        stored = self.database.get(video)
+        assert stored is not None
+        return [run for run in self.runs(video) if run.tags[ATTEMPT_TAG] == str(stored.attempt)]
 
     def clear(self, video: str) -> None:
         assert not list(self.settings.inbox.glob("*.json"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import PermanentFailure
 from cm_assets.storage.artifacts import ArtifactStore
 
@@ -99,3 +100,48 @@ def test_a_writer_that_is_killed_leaves_no_half_artifact(tmp_path: Path) -> None
         process.stdout.close()
         for path in (tmp_path / "store").rglob("*.mp4"):
             assert path.name.startswith(".") or path.stat().st_size == source.stat().st_size
+
+
+def _filled(store: ArtifactStore, tmp_path: Path, video: str) -> dict[str, ArtifactRef]:
+    audio = store.put_file(video, "audio", a_file(tmp_path, b"sound", "a.flac"), "audio/flac")
+    model = store.put_bytes(video, "audio", b"{}", ".json", "application/json")
+    render = store.put_file(video, "render", a_file(tmp_path, b"picture"), "video/mp4")
+    store.write_convenience_copy(video, "audio", b"{}")
+    return {"audio": audio, "model": model, "render": render}
+
+
+def _there(store: ArtifactStore, ref: ArtifactRef) -> bool:
+    return bool((store.root / ref.key).exists())
+
+
+def test_a_video_is_removed_and_no_other(store: ArtifactStore, tmp_path: Path) -> None:
+    gone, stays = _filled(store, tmp_path, "v1"), _filled(store, tmp_path, "v11")
+    for _ in range(2):
+        store.remove("v1")
+        assert not any(_there(store, ref) for ref in gone.values())
+        assert not (store.root / "v1" / "audio.json").exists()
+        assert all(_there(store, ref) for ref in stays.values())
+    store.remove("never-there")
+
+
+def test_media_go_but_models_and_the_named_assets_stay(store: ArtifactStore, tmp_path: Path) -> None:
+    refs, others = _filled(store, tmp_path, "v1"), _filled(store, tmp_path, "v11")
+    for _ in range(2):
+        store.remove_media("v1", but=["render"])
+        assert {name: _there(store, ref) for name, ref in refs.items()} == {
+            "audio": False,
+            "model": True,
+            "render": True,
+        }
+        assert all(_there(store, ref) for ref in others.values())
+    store.remove_media("never-there", but=["render"])
+
+
+def test_bytes_are_those_on_our_disks(tmp_path: Path) -> None:
+    here = ArtifactStore(str(tmp_path / "store"), tmp_path / "cache")
+    _filled(here, tmp_path, "v1")
+    assert here.local_bytes("v1") == len(b"sound") + len(b"picture") + 4
+    assert here.local_bytes("v2") == 0
+    away = ArtifactStore(f"memory://away-{time.time_ns()}", tmp_path / "cache")
+    _filled(away, tmp_path, "v1")
+    assert away.local_bytes("v1") == 0

@@ -90,7 +90,6 @@ def test_a_launch_is_claimed_by_one(url: str) -> None:
     again = database.get("a")
     assert again is not None
     assert (again.attempt, again.lost_runs) == (2, 1)
-    assert database.attempt("a") == 2
     database.release("a", 1)
     assert claimed(database, database.get("a"), after=31) is None
     database.release("a", 2)
@@ -98,7 +97,6 @@ def test_a_launch_is_claimed_by_one(url: str) -> None:
     database.release()
     database.close("a", "cancelled")
     assert claimed(database, database.get("a"), after=99) is None
-    assert database.attempt("b") == 0
 
 
 def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
@@ -108,9 +106,7 @@ def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
     database.close("d", "done")
     assert [row.id for row in database.backlog(NOW, 10)] == ["b", "c", "a"]
     assert [row.id for row in database.backlog(NOW, 2)] == ["b", "c"]
-    last = database.get("a")
-    assert last is not None
-    assert database.before_in_backlog(last, NOW) == 2
+    assert database.places(["a", "c", "d"], NOW) == {"a": 2, "c": 0}
     assert database.reprioritise("a", 1, 0.5)
     assert not database.reprioritise("d", 1, 0.5)
     assert [row.id for row in database.backlog(NOW, 10)] == ["a", "b", "c"]
@@ -176,6 +172,39 @@ def test_a_home_of_the_first_version_keeps_its_requests_and_ranks_them(sqlite: s
     assert found is not None
     assert found.rank == datetime(2026, 1, 1, tzinfo=UTC).timestamp() + 1800
     assert found.resume_at is None
+    assert found.closed_at is None
+
+
+def test_what_an_earlier_version_closed_was_closed_when_it_was_last_heard_of(sqlite: str) -> None:
+    import sqlalchemy as sa
+    from alembic import command
+    from alembic.config import Config
+
+    path = Path(sqlite.removeprefix("sqlite:///"))
+    path.parent.mkdir()
+    config = Config()
+    config.set_main_option("script_location", str(Path(storage.__file__).parent / "migrations"))
+    with sa.create_engine(sqlite).connect() as connection:
+        config.attributes |= {"connection": connection, "version_table": "alembic_version"}
+        command.upgrade(config, "0002")
+        for name, outcome in (("posted", "done"), ("refused", "failed"), ("open", "")):
+            connection.exec_driver_sql(
+                "insert into requests (id, source, key, document, content_sha256, priority, received_at, wanted,"
+                f" wanted_at, outcome) values ('{name}', 'file', '{name}', '{{}}', '0', 3, '2026-01-01 00:00:00',"
+                f" {int(not outcome)}, '2026-01-02 00:00:00', '{outcome}')"
+            )
+        connection.exec_driver_sql(
+            "insert into facts (video_id, facts, updated_at) values ('posted', '{}', '2026-01-03 00:00:00')"
+        )
+        connection.commit()
+    database = opened(sqlite)
+    closed = {row.id: row.closed_at for row in database.newest(limit=9)}
+    assert closed == {
+        "posted": datetime(2026, 1, 3, tzinfo=UTC),
+        "refused": datetime(2026, 1, 2, tzinfo=UTC),
+        "open": None,
+    }
+    assert database.sizes("", 9) == [("posted", None)]
 
 
 def test_a_home_of_the_second_version_takes_its_renders_for_told(sqlite: str) -> None:
@@ -266,3 +295,48 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
     there = sa.inspect(database._engine)
     for table in metadata.sorted_tables:
         assert {column["name"] for column in there.get_columns(table.name)} == set(table.columns.keys())
+
+
+def test_closed_requests_come_in_the_order_of_their_ends(url: str) -> None:
+    database = Database(url)
+    for number in range(5):
+        database.add(replace(ROW, id=f"v{number}", key=str(number)))
+    for number in (3, 1, 4):
+        database.close(f"v{number}", "done" if number != 4 else "failed")
+    far = datetime(2999, 1, 1, tzinfo=UTC)
+
+    def found(*outcomes: str, until: datetime = far, after: StoredRequest | None = None) -> list[str]:
+        rows = database.closed(outcomes=outcomes, kept=["all"], until=until, limit=2, after=after)
+        return [row.id for row in rows]
+
+    assert found("done", "failed") == ["v3", "v1"]
+    assert found("done", "failed", after=database.get("v1")) == ["v4"]
+    assert found("failed") == ["v4"]
+    first = database.get("v3")
+    assert first is not None
+    assert first.closed_at is not None
+    assert found("done", until=first.closed_at) == ["v3"]
+    assert found("done", until=NOW) == []
+    database.note_kept("v3", "results")
+    assert found("done") == ["v1"]
+    database.want("v4")
+    assert found("failed") == []
+
+
+def test_a_tombstone_is_final(url: str) -> None:
+    database = Database(url)
+    database.add(ROW)
+    stone = {"id": "a", "title": "Tides", "links": {}}
+    assert not database.retire("a", "", stone, "on request")  # it is open
+    database.close("a", "failed", "no")
+    assert not database.retire("a", "done", stone, "on request")  # it ended otherwise than was thought
+    assert database.retire("a", "failed", stone, "on request")
+    assert not database.want("a")
+    assert not database.close("a", "done")
+    found = database.get("a")
+    assert found is not None
+    assert (found.outcome, found.document, found.reason) == ("retired", stone, "on request")
+    assert found.content_sha256 == ROW.content_sha256
+    database.note("a", {"runs": 1})
+    database.note_kept("a", "nothing")
+    assert database.noted(["a"]) == {}

@@ -20,6 +20,7 @@ _WORDS = {
     "video.published": "Published",
     "video.partially_published": "Published, but not everywhere",
     "video.taken_down": "Taken down",
+    "video.retired": "Retired",
     "video.failed": "Failed",
     "video.cancelled": "Cancelled",
 }

@@ -1,0 +1,131 @@
+"""Watches what the home takes on the disk, in slices, and makes the caches give way."""
+
+import logging
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from cm_assets.media.segment_cache import SegmentCache
+from cm_assets.models.disk import CACHE, size
+from cm_assets.settings import Settings
+from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk, check, measure
+
+log = logging.getLogger("cm_assets.disk")
+
+SLICE = 0.02
+"""Seconds that one look may take."""
+
+INTERVAL = 60.0
+"""Seconds between two measurements, at least."""
+
+SHARE = 200
+"""A measurement that took long is followed by a rest of so many times as long."""
+
+IN_USE = 3600.0
+"""Seconds for which a local copy of a remote artifact may be needed by whoever fetched it."""
+
+
+class Rounds:
+    """Work of many small steps that is done again and again, a slice at a time, with rests in between.
+
+    Args:
+        begin: begins a round; what it returns does a step whenever it is asked for the next.
+    """
+
+    def __init__(self, begin: Callable[[], Iterator[object]]) -> None:
+        self._begin = begin
+        self._steps: Iterator[object] | None = None
+        self._spent = 0.0
+        self._rests_until = 0.0
+
+    def tick(self) -> bool:
+        """A slice, if it is time for one; whether it ended a round."""
+        started = time.monotonic()
+        if started < self._rests_until:
+            return False
+        if self._steps is None:
+            self._steps, self._spent = self._begin(), 0.0
+        for _ in self._steps:
+            if time.monotonic() - started > SLICE:
+                self._spent += time.monotonic() - started
+                return False
+        self._steps = None
+        self._spent += time.monotonic() - started
+        self._rests_until = time.monotonic() + max(INTERVAL, self._spent * SHARE)
+        return True
+
+
+class DiskWatch:
+    """Measures, and trims caches where there is too little room.
+
+    Args:
+        settings: where things lie, and the bounds.
+        database: takes what was measured.
+        store: the artifacts.
+        disk: says whether there is room.
+    """
+
+    def __init__(self, settings: Settings, database: Database, store: ArtifactStore, disk: Disk) -> None:
+        self._settings = settings
+        self._disk = disk
+        self._sizes: Counter[str] = Counter()
+        self._home = Rounds(self._measure)
+        self._videos = Rounds(lambda: check(database, store.local_bytes))
+
+    def tick(self) -> None:
+        """One look, if it is time for one."""
+        self._videos.tick()
+        if self._home.tick():
+            self._disk.note(self._sizes)
+            self._trim()
+
+    def _measure(self) -> Iterator[None]:
+        self._sizes = Counter()
+        for part, count in measure(self._settings):
+            self._sizes[part] += count
+            yield
+
+    def _trim(self) -> None:
+        """Take from the caches what is too much, the encoded shots first."""
+        excess = self._disk.use().excess
+        if excess <= 0 or not self._sizes[CACHE]:
+            return
+        segments = self._settings.cache / "segments"
+        before = _bytes(segments)
+        SegmentCache(segments, max(0, before - excess)).trim()
+        freed = before - _bytes(segments)
+        freed += _drop_copies(self._settings.cache / "artifacts", excess - freed)
+        if freed > 0:
+            log.warning("%s of caches went: there is too little disk space", size(freed))
+            self._sizes[CACHE] -= freed
+            self._disk.note(self._sizes)
+
+
+def _bytes(folder: Path) -> int:
+    total = 0
+    for path in folder.glob("*.mp4"):
+        with suppress(FileNotFoundError):
+            total += path.stat().st_size
+    return total
+
+
+def _drop_copies(folder: Path, excess: int) -> int:
+    """Remove local copies of remote artifacts, the oldest first; how many bytes went."""
+    found = []
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                status = (Path(parent) / name).stat()
+                found.append((status.st_mtime, status.st_size, Path(parent) / name))
+    freed = 0
+    for changed, count, path in sorted(found):
+        if freed >= excess or time.time() - changed < IN_USE:
+            break
+        path.unlink(missing_ok=True)
+        freed += count
+    return freed
