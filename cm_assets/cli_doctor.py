@@ -43,6 +43,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("music", _music),
         ("language model", _model),
         ("artifacts", _artifacts),
+        ("calendar", _calendar),
         ("engine", _engine),
     ]
     findings = []
@@ -140,6 +141,19 @@ def _artifacts(settings: Settings) -> str:
 
     store = ArtifactStore(settings.artifacts, settings.cache)
     return str(store.root)
+
+
+def _calendar(settings: Settings) -> str:
+    from cm_assets.client import Client
+    from cm_assets.models.base import PermanentFailure
+
+    calendar = Client(settings).calendar(days=366)
+    if not calendar.exists:
+        return f"none; docs/calendar.md says what {calendar.file} may hold"
+    if calendar.all_problems:
+        raise PermanentFailure(f"{calendar.file}\n" + "\n".join(calendar.all_problems))
+    dates = sorted(date for entry in calendar.entries for date in entry.next)
+    return f"{len(calendar.entries)} entries, " + (f"the next due at {dates[0].isoformat()}" if dates else "none due")
 
 
 def _engine(settings: Settings) -> str:

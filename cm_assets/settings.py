@@ -40,6 +40,7 @@ class Settings(BaseSettings):
         artifacts_url: folder or fsspec URL of the artifact store; `<home>/artifacts` by default.
         database_url: SQLAlchemy URL of the intent database; SQLite in `home` by default.
         outbox: the local channel folder; `<home>/outbox` by default.
+        calendar: the content calendar; `<home>/calendar.yaml` by default.
         voices: voice engines in order of preference.
         footage: footage sources in order of preference.
         footage_folder: the user's own videos and pictures.
@@ -60,6 +61,7 @@ class Settings(BaseSettings):
     artifacts_url: str = ""
     database_url: str = ""
     outbox: Path | None = None
+    calendar: Path | None = None
     voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
     footage: Annotated[tuple[str, ...], NoDecode] = ("folder", "illustrated")
     footage_folder: Path | None = None
@@ -80,7 +82,9 @@ class Settings(BaseSettings):
     def _read_rates(cls, value: object) -> object:
         return _rates(value) if isinstance(value, str) else value
 
-    @field_validator("home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after")
+    @field_validator(
+        "home", "outbox", "calendar", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after"
+    )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
@@ -109,6 +113,11 @@ class Settings(BaseSettings):
     def inbox(self) -> Path:
         """Folder into which request files are dropped."""
         return self.home / "inbox"
+
+    @property
+    def calendar_file(self) -> Path:
+        """The content calendar; there may be none."""
+        return self.calendar or self.home / "calendar.yaml"
 
     @property
     def cache(self) -> Path:

@@ -24,6 +24,7 @@ from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.orchestration import home as homes
+from cm_assets.orchestration.calendar import Calendar
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake
@@ -91,11 +92,18 @@ class Engine:
                     most_lost_runs=self._settings.max_lost_runs,
                 )
                 inbox = Inbox(self._settings.inbox, database, lambda: catalogue(self._settings))
+                calendar = Calendar(
+                    self._settings.calendar_file,
+                    self._folder / "calendar.yaml",
+                    database,
+                    lambda: catalogue(self._settings),
+                )
                 (self._folder / "ready").touch()
                 log.info("ready")
                 while not self._stopping and not lease.take():
                     self._supervise()
                     inbox.tick()
+                    calendar.tick()
                     intake.tick()
                     time.sleep(TICK)
                 self._shut_down(worklog)

@@ -140,6 +140,18 @@ class Database:
 
         return self._one((requests.c.source == source) & (requests.c.key == key))
 
+    def last_key(self, source: str, prefix: str) -> StoredRequest | None:
+        """The request that came in on this way under the greatest key that begins so."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.source == source) & requests.c.key.startswith(prefix, autoescape=True)
+        query = sa.select(requests).where(chosen).order_by(requests.c.key.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
+
     def _one(self, where: "sa.ColumnElement[bool]") -> StoredRequest | None:
         import sqlalchemy as sa
 
@@ -331,11 +343,19 @@ class Database:
 
     def move_cursor(self, name: str, value: int) -> None:
         """Remember how far somebody has read."""
+        import sqlalchemy as sa
+
         from cm_assets.storage.tables import cursors
 
-        with self._write() as connection:
-            if connection.execute(cursors.update().where(cursors.c.name == name).values(value=value)).rowcount == 0:
-                connection.execute(cursors.insert().values(name=name, value=value))
+        moved = cursors.update().where(cursors.c.name == name).values(value=value)
+        try:
+            with self._write() as connection:
+                if connection.execute(moved).rowcount == 0:
+                    connection.execute(cursors.insert().values(name=name, value=value))
+        except sa.exc.IntegrityError:
+            # Somebody else began to read at the same moment.
+            with self._write() as connection:
+                connection.execute(moved)
 
     def dispose(self) -> None:
         """Close all connections."""
