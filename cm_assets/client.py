@@ -269,14 +269,15 @@ class Client:
             return CalendarStatus(file=str(file), exists=True, problems=said)
         if plan is None:
             return CalendarStatus(file=str(file), exists=False)
+        known, until = self.catalogue(), now + timedelta(days=days)
         return CalendarStatus(
             file=str(file),
             exists=True,
-            entries=tuple(self._entry(planned, now, now + timedelta(days=days)) for planned in plan.entries),
+            entries=tuple(self._entry(planned, known, now, until) for planned in plan.entries),
             problems=tuple(str(problem) for problem in plan.problems),
         )
 
-    def _entry(self, planned: "Planned", now: datetime, until: datetime) -> "EntryStatus":
+    def _entry(self, planned: "Planned", known: Catalogue, now: datetime, until: datetime) -> "EntryStatus":
         from cm_assets.lifecycle.calendar import SOURCE
         from cm_assets.models.calendar import EntryStatus
 
@@ -286,7 +287,7 @@ class Client:
             next=tuple(islice(takewhile(lambda one: one <= until, planned.timetable.after(now)), MOST_DATES)),
             last=datetime.fromisoformat(last.key.partition(":")[2]) if last else None,
             last_video=last.id if last else None,
-            problems=tuple(str(problem) for problem in planned.check(self.catalogue(), now)),
+            problems=tuple(str(problem) for problem in planned.check(known, now)),
         )
 
     def backfill(self, name: str, first: date, last: date) -> Sequence[Accepted]:

@@ -45,7 +45,7 @@ class CalendarEntry(Model):
     start: dt.datetime | None = None
     end: dt.datetime | None = None
     missed: Literal["skip", "catch_up"] = "skip"
-    catch_up_limit: Annotated[int, Field(ge=1, le=1000)] = 10
+    catch_up_limit: Annotated[int, Field(ge=1, le=200)] = 10
     lead: Annotated[dt.timedelta, Field(ge=dt.timedelta(0), le=dt.timedelta(days=30))] = dt.timedelta(0)
     topics: Annotated[tuple[str, ...], Field(min_length=1, max_length=10_000)] | None = None
     request: Mapping[str, Any]
@@ -55,10 +55,7 @@ class CalendarEntry(Model):
     def _known_zone(cls, name: str) -> str:
         try:
             ZoneInfo(name)
-        except (OSError, ValueError):
-            # ZoneInfoNotFoundError is a KeyError, a folder's name an OSError.
-            raise ValueError(f"{name!r} is no time zone; write it as in Europe/Berlin") from None
-        except KeyError:
+        except (KeyError, OSError, ValueError):  # unknown, a folder's name, a path
             raise ValueError(f"{name!r} is no time zone that is known here; write it as in Europe/Berlin") from None
         return name
 

@@ -9,6 +9,7 @@ import secrets
 import time
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from itertools import islice, takewhile
 from pathlib import Path
 
@@ -128,21 +129,22 @@ class Calendar:
     def _serve_all(self, now: datetime) -> int:
         count = 0
         self._next = now + LOOK_AT_LEAST
+        known = cache(self._catalogue)
         for planned in self._plan.entries:
-            count += self._serve(planned, now)
+            count += self._serve(planned, known, now)
             following = next_look(planned, now)
             if following is not None:
                 self._next = min(self._next, following)
         return count
 
-    def _serve(self, planned: Planned, now: datetime) -> int:
+    def _serve(self, planned: Planned, known: Callable[[], Catalogue], now: datetime) -> int:
         cursor = f"calendar:{planned.name}"
         noted = self._database.cursor(cursor)
         owed = due(planned, datetime.fromtimestamp(noted, UTC) if noted else None, now)
         served_to, count, problem = owed.served_to, 0, ""
         for one in owed.dates:
             try:
-                accepted = _request_date(planned, one, self._database, self._catalogue, now)
+                accepted = _request_date(planned, one, self._database, known, now)
                 count += not accepted.repeated
             except (RequestError, PermanentFailure) as failure:
                 problem = problem or f"{planned.key(one)}: {failure}"
