@@ -45,6 +45,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("artifacts", _artifacts),
         ("notifications", _notifications),
         ("disk", _disk),
+        ("calendar", _calendar),
         ("engine", _engine),
     ]
     findings = []
@@ -192,6 +193,18 @@ def _disk(settings: Settings) -> str:
     if use.full:
         raise OSError(f"{said}\n{use.full}")
     return said
+
+
+def _calendar(settings: Settings) -> str:
+    from cm_assets.client import Client
+
+    calendar = Client(settings).calendar(days=366)
+    if not calendar.exists:
+        return f"none; docs/calendar.md says what {calendar.file} may hold"
+    if calendar.all_problems:
+        raise PermanentFailure(f"{calendar.file}\n" + "\n".join(calendar.all_problems))
+    dates = sorted(date for entry in calendar.entries for date in entry.next)
+    return f"{len(calendar.entries)} entries, " + (f"the next due at {dates[0].isoformat()}" if dates else "none due")
 
 
 def _engine(settings: Settings) -> str:

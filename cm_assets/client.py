@@ -7,12 +7,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
-from cm_assets.lifecycle.documents import parse
+from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
 from cm_assets.lifecycle.plan import Posts, shown
 from cm_assets.lifecycle.review import ASSET
@@ -30,7 +31,9 @@ from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure
 
 if TYPE_CHECKING:
+    from cm_assets.lifecycle.calendar import Planned
     from cm_assets.lifecycle.worklog import WorkLog
+    from cm_assets.models.calendar import CalendarStatus, EntryStatus
     from cm_assets.storage.artifacts import ArtifactStore
 
 ENGINE_STARTS = 3
@@ -40,6 +43,9 @@ ENGINE_STARTS = 3
 UNFINISHED = frozenset({"failed", "partial", "cancelled"})
 """Outcomes after which there is something to go on with."""
 
+MOST_DATES = 100
+"""Dates to come that are told of one entry of the calendar."""
+
 
 class UnknownVideo(KeyError):
     """No video has this id."""
@@ -47,6 +53,10 @@ class UnknownVideo(KeyError):
 
 class NotPosted(Exception):
     """There is no post that could be taken down; says why."""
+
+
+class UnknownEntry(KeyError):
+    """The calendar has no entry of this name that can be served."""
 
 
 class NotToBeReviewed(Exception):
@@ -338,6 +348,74 @@ class Client:
             )
             for stored in requests
         ]
+
+    def calendar(self, days: int) -> "CalendarStatus":
+        """Where the calendar stands: what is due in the next days, what was the last, and what is wrong.
+
+        Args:
+            days: how far to look ahead.
+
+        Raises:
+            PermanentFailure: a setting names something that does not exist.
+        """
+        from cm_assets.models.calendar import CalendarStatus
+        from cm_assets.orchestration.calendar import read_calendar
+
+        file, now = self.settings.calendar_file, datetime.now(UTC)
+        try:
+            plan = read_calendar(file)
+        except RequestError as error:
+            said = tuple(str(problem) for problem in error.problems)
+            return CalendarStatus(file=str(file), exists=True, problems=said)
+        if plan is None:
+            return CalendarStatus(file=str(file), exists=False)
+        known, until = self.catalogue(), now + timedelta(days=days)
+        return CalendarStatus(
+            file=str(file),
+            exists=True,
+            entries=tuple(self._entry(planned, known, now, until) for planned in plan.entries),
+            problems=tuple(str(problem) for problem in plan.problems),
+        )
+
+    def _entry(self, planned: "Planned", known: Catalogue, now: datetime, until: datetime) -> "EntryStatus":
+        from cm_assets.lifecycle.calendar import SOURCE
+        from cm_assets.models.calendar import EntryStatus
+
+        last = self.database.last_key(SOURCE, f"{planned.name}:")
+        return EntryStatus(
+            name=planned.name,
+            next=tuple(islice(takewhile(lambda one: one <= until, planned.timetable.after(now)), MOST_DATES)),
+            last=datetime.fromisoformat(last.key.partition(":")[2]) if last else None,
+            last_video=last.id if last else None,
+            problems=tuple(str(problem) for problem in planned.check(known, now)),
+        )
+
+    def backfill(self, name: str, first: date, last: date) -> Sequence[Accepted]:
+        """Have the requests of an entry's past dates stored, each once; all of them are judged before the first is.
+
+        Args:
+            name: of the entry.
+            first: the first day, in the entry's zone.
+            last: the last day.
+
+        Returns:
+            Each date's request, the earliest first; one that was there before is `repeated`, whatever was asked then.
+
+        Raises:
+            UnknownEntry: the calendar has none of this name.
+            ValueError: the days are no range of past days, or hold too many dates.
+            RequestError: the calendar, or the request of a date, is wrong; nothing was stored.
+            DiskFull: there is no room for all of them; those that were stored are found the next time.
+        """
+        from cm_assets.orchestration.calendar import backfill, read_calendar
+
+        plan = read_calendar(self.settings.calendar_file)
+        entries = {planned.name: planned for planned in plan.entries} if plan else {}
+        if name not in entries:
+            raise UnknownEntry(name)
+        return backfill(
+            entries[name], first, last, self.database, self.catalogue(), datetime.now(UTC), self._require_room
+        )
 
     def reindex(self, told: Callable[[int], None]) -> int:
         """Find out anew, from Dagster's records and the artifacts, what status and lists read; how many videos.

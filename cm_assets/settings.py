@@ -47,6 +47,7 @@ class Settings(BaseSettings):
         dagster_home: the Dagster home whose daemons make this home's videos, where `cm up` and `cm make` do not.
         database_url: `postgresql://...` of a database for intent, rates and Dagster; SQLite files in `home` by default.
         outbox: the local channel folder; `<home>/outbox` by default.
+        calendar: the content calendar; `<home>/calendar.yaml` by default.
         voices: voice engines in order of preference.
         footage: footage sources in order of preference.
         footage_folder: the user's own videos and pictures.
@@ -73,6 +74,7 @@ class Settings(BaseSettings):
     dagster_home: Path | None = None
     database_url: Annotated[str, Field(repr=False)] = ""
     outbox: Path | None = None
+    calendar: Path | None = None
     voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
     footage: Annotated[tuple[str, ...], NoDecode] = ("folder", "illustrated")
     footage_folder: Path | None = None
@@ -106,7 +108,15 @@ class Settings(BaseSettings):
         return _rates(value) if isinstance(value, str) else value
 
     @field_validator(
-        "home", "dagster_home", "outbox", "footage_folder", "music_folder", "kokoro_model", "ffmpeg", mode="after"
+        "home",
+        "dagster_home",
+        "outbox",
+        "calendar",
+        "footage_folder",
+        "music_folder",
+        "kokoro_model",
+        "ffmpeg",
+        mode="after",
     )
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
@@ -151,6 +161,11 @@ class Settings(BaseSettings):
     def inbox(self) -> Path:
         """Folder into which request files are dropped."""
         return self.home / "inbox"
+
+    @property
+    def calendar_file(self) -> Path:
+        """The content calendar; there may be none."""
+        return self.calendar or self.home / "calendar.yaml"
 
     @property
     def cache(self) -> Path:

@@ -90,11 +90,22 @@ def parse(document: Mapping[str, Any]) -> VideoRequest:
     try:
         return VideoRequest.model_validate(document)
     except ValidationError as error:
-        problems = []
-        for item in error.errors(include_url=False, include_context=False, include_input=False):
-            field = ".".join(str(part) for part in item["loc"]) or "request"
-            message = item["msg"].removeprefix("Value error, ")
-            if item["type"] == "extra_forbidden":
-                message = "is not a known field; docs/requests.md lists them"
-            problems.append(Problem(field, message))
-        raise RequestError(problems) from None
+        raise RequestError(problems_of(error)) from None
+
+
+def problems_of(
+    error: ValidationError, *, under: str = "", known: str = "docs/requests.md lists them"
+) -> Iterable[Problem]:
+    """A problem for each field that a model refuses.
+
+    Args:
+        error: what it said.
+        under: whose fields they are.
+        known: where the known fields are listed.
+    """
+    for item in error.errors(include_url=False, include_context=False, include_input=False):
+        field = ".".join(str(part) for part in (under, *item["loc"]) if part != "") or "request"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            message = f"is not a known field; {known}"
+        yield Problem(field, message)

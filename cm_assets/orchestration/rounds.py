@@ -1,4 +1,4 @@
-"""What somebody must look at again and again: the inbox, what is wanted, what has expired, the disk."""
+"""What somebody must look at again and again: the inbox, the calendar, what is wanted, what has expired, the disk."""
 
 from datetime import datetime
 from pathlib import Path
@@ -8,6 +8,8 @@ import dagster as dg
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.orchestration import home as homes
+from cm_assets.orchestration.calendar import Calendar
 from cm_assets.orchestration.disk import DiskWatch
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake, Launcher
@@ -42,6 +44,13 @@ class Rounds:
         store = ArtifactStore(settings.artifacts, settings.cache)
         disk = Disk(settings, database)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
+        self._calendar = Calendar(
+            settings.calendar_file,
+            homes.engine_folder(settings) / "calendar.yaml",
+            database,
+            lambda: catalogue(settings),
+            disk.require_room,
+        )
         self._intake = Intake(
             database,
             worklog,
@@ -67,6 +76,7 @@ class Rounds:
             now: the time.
         """
         self._inbox.tick()
+        self._calendar.tick(now)
         self._intake.tick(now)
         self._retention.tick()
         self._watch.tick()

@@ -199,6 +199,18 @@ class Database:
 
         return self._one((requests.c.source == source) & (requests.c.key == key))
 
+    def last_key(self, source: str, prefix: str) -> StoredRequest | None:
+        """The request that came in on this way under the greatest key that begins so."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.source == source) & requests.c.key.startswith(prefix, autoescape=True)
+        query = sa.select(requests).where(chosen).order_by(requests.c.key.desc()).limit(1)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return None if row is None else _stored(row)
+
     def _one(self, where: "sa.ColumnElement[bool]") -> StoredRequest | None:
         import sqlalchemy as sa
 

@@ -99,6 +99,17 @@ def test_a_launch_is_claimed_by_one(url: str) -> None:
     assert claimed(database, database.get("a"), after=99) is None
 
 
+def test_the_greatest_key_that_begins_so(url: str) -> None:
+    database = opened(url)
+    for number, key in enumerate(["fact:2026", "fact:2025", "fact-two:2027", "fa%:2028"]):
+        database.add(replace(ROW, id=f"v{number}", key=key))
+    database.add(replace(ROW, id="other", source="api", key="fact:2029"))
+    found = database.last_key("file", "fact:")
+    assert found is not None
+    assert found.key == "fact:2026"
+    assert database.last_key("file", "f%:") is None
+
+
 def test_the_backlog_is_in_the_order_of_its_ranks(url: str) -> None:
     database = opened(url)
     for name, rank in (("a", 3.0), ("b", 1.0), ("c", 1.0), ("d", 2.0)):
