@@ -135,8 +135,11 @@ def _dagster_yaml(settings: Settings) -> str:
     return f"""\
 # Written by cm at every start; change the CM_* settings instead.
 storage:
-  sqlite:
-    base_dir: {json.dumps(str(settings.home / "dagster"))}
+  custom:
+    module: cm_assets.orchestration.sqlite
+    class: SqliteStorage
+    config:
+      base_dir: {json.dumps(str(settings.home / "dagster"))}
 local_artifact_storage:
   module: dagster._core.storage.root
   class: LocalArtifactStorage
@@ -150,10 +153,8 @@ run_launcher:
   module: cm_assets.orchestration.launcher
   class: WarmRunLauncher
 run_coordinator:
-  module: dagster._core.run_coordinator
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
+  module: cm_assets.orchestration.queue
+  class: QuickQueue
 concurrency:
   pools:
     granularity: op

@@ -24,6 +24,7 @@ import psutil
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
+from cm_assets.orchestration.sqlite import files_of_run, kept_open
 from cm_assets.orchestration.workers import Worker
 
 GRACE = 3.0
@@ -96,18 +97,20 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
         os._exit(_returned(program))
     os.close(writes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    args = deserialize_value(command[-1], ExecuteRunArgs)
     code, told = None, False
-    while code is None:
-        if asked and not told:
-            os.kill(worker, signal.SIGINT)
-            told = True
-        if asked and time.monotonic() - asked[0] > GRACE:
-            os.kill(worker, signal.SIGKILL)
-        code = _reaped(worker)
-        time.sleep(0 if code is not None else 0.05)
+    with kept_open(files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else ()):
+        while code is None:
+            if asked and not told:
+                os.kill(worker, signal.SIGINT)
+                told = True
+            if asked and time.monotonic() - asked[0] > GRACE:
+                os.kill(worker, signal.SIGKILL)
+            code = _reaped(worker)
+            time.sleep(0 if code is not None else 0.05)
     _end_descendants()
     if code != 0:
-        _report(command, code)
+        _report(args, code)
 
 
 def _reaped(worker: int) -> int | None:
@@ -138,9 +141,8 @@ def _end_descendants() -> None:
         time.sleep(0.02)
 
 
-def _report(command: list[str], code: int) -> None:
+def _report(args: ExecuteRunArgs, code: int) -> None:
     """Give the run an end if its worker could not. Who retries it decides by the run's own record."""
-    args = deserialize_value(command[-1], ExecuteRunArgs)
     if args.instance_ref is None:
         return
     with dg.DagsterInstance.from_ref(args.instance_ref) as instance:
