@@ -11,7 +11,6 @@ import signal
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -189,8 +188,9 @@ def bench_home(folder: Path, **variables: str) -> Iterator[BenchHome]:
 
 
 def figures(values: Sequence[float]) -> tuple[float, float]:
-    """Median and 95th percentile."""
-    return statistics.median(values), statistics.quantiles(values, n=20, method="inclusive")[-1]
+    """Median and 95th percentile; of one figure, that one."""
+    high = statistics.quantiles(values, n=20, method="inclusive")[-1] if len(values) > 1 else values[0]
+    return statistics.median(values), high
 
 
 def header() -> str:
@@ -198,8 +198,3 @@ def header() -> str:
     load = os.getloadavg()[0]
     busy = f"; load {load:.1f}: machine not idle" if load > 0.5 else "; machine idle"
     return f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, {os.cpu_count()} cores{busy}"
-
-
-def moment() -> float:
-    """Now, on the clock that events carry."""
-    return time.time()

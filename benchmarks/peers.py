@@ -64,7 +64,7 @@ def _run(command: list[str], url: str) -> Chains | str:
 def _python() -> str:
     if not PYTHON.exists():
         subprocess.run([sys.executable, "-m", "venv", str(FOLDER / "venv")], check=True)
-    have = subprocess.run([str(PYTHON), "-c", "import rq, celery, redis"], capture_output=True, check=False)
+    have = subprocess.run([str(PYTHON), "-c", "import rq, celery, redis, packaging"], capture_output=True, check=False)
     if have.returncode:
         install = [
             str(PYTHON),
@@ -91,7 +91,7 @@ def _node() -> str:
         shutil.copy(SOURCES / name, folder / name)
     install = ["npm", "install", "--silent", "--no-audit", "--no-fund", "--no-package-lock"]
     if (
-        not (folder / "node_modules" / "bullmq").is_dir()
+        not (folder / "node_modules" / "ioredis").is_dir()
         and subprocess.run(install, cwd=folder, check=False).returncode
     ):
         return "left out: bullmq could not be installed"

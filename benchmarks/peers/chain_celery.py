@@ -1,4 +1,4 @@
-"""Six empty tasks a chain in Celery, audio and clips as a chord, two processes. Prints [first start, last end] of each."""
+"""Six empty tasks a chain in Celery, audio and clips as a chord, two processes. Prints [first start, last end]."""
 
 import json
 import os

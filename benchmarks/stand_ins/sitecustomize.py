@@ -1,7 +1,7 @@
 """Has the stages of every process that finds this folder in PYTHONPATH do no work.
 
-A file here takes the place of the module of its name; all else is the product's own: definitions, jobs, launcher, executor,
-the stage wrapper with its progress and time limit, IO manager, checks as events, pools, the gate of the posts.
+A file here takes the place of the module of its name; all else is the product's own: definitions, jobs, launcher,
+executor, stage wrapper with its progress and time limit, IO manager, checks as events, pools, the gate of the posts.
 """
 
 import sys

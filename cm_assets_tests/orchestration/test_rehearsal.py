@@ -31,7 +31,7 @@ def test_what_it_compiled_is_there_for_others(tmp_path: Path) -> None:
     with dg.DagsterInstance.local_temp(str(tmp_path), {"storage": sqlite.storage(tmp_path)}) as instance:
         instance.add_dynamic_partitions("videos", ["robot"])
         instance.report_runless_asset_event(dg.AssetMaterialization("script", partition="robot"))
-    assert compiled > 30
+    assert compiled > 10
     assert len(sqlite._engine._compiled_cache or ()) <= compiled + 2
 
 
