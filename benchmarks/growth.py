@@ -31,7 +31,7 @@ import dagster as dg
 from bench_home import REQUEST, BenchHome, bench_home, header
 
 from cm_assets.client import Client
-from cm_assets.lifecycle.projection import Projection
+from cm_assets.lifecycle.projection import CURSOR, Projection
 from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.intake import Intake
@@ -132,6 +132,8 @@ def measure(folder: Path, environment: Mapping[str, str], videos: int, repeats: 
     found: dict[str, float] = {}
     with homes.open_instance(settings) as instance:
         worklog = WorkLog(instance)
+        # As an engine that was there all the while has left it.
+        client.database.move_cursor(CURSOR, worklog.newest_event())
         projection = Projection(client.database, worklog, ArtifactStore(settings.artifacts, settings.cache))
         intake = Intake(
             client.database,

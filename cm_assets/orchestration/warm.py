@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import IO, Any
 
 import dagster as dg
@@ -97,9 +98,8 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
         os._exit(_returned(program))
     os.close(writes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    args = deserialize_value(command[-1], ExecuteRunArgs)
     code, told = None, False
-    with kept_open(files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else ()):
+    with kept_open(_files(command)):
         while code is None:
             if asked and not told:
                 os.kill(worker, signal.SIGINT)
@@ -110,7 +110,7 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
             time.sleep(0 if code is not None else 0.05)
     _end_descendants()
     if code != 0:
-        _report(args, code)
+        _report(command, code)
 
 
 def _reaped(worker: int) -> int | None:
@@ -141,8 +141,18 @@ def _end_descendants() -> None:
         time.sleep(0.02)
 
 
-def _report(args: ExecuteRunArgs, code: int) -> None:
+def _files(command: list[str]) -> list[Path]:
+    """What the worker and its steps will write to. Whatever is wrong here, the guard has its duty."""
+    try:
+        args = deserialize_value(command[-1], ExecuteRunArgs)
+        return files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else []
+    except Exception:  # noqa: BLE001
+        return []
+
+
+def _report(command: list[str], code: int) -> None:
     """Give the run an end if its worker could not. Who retries it decides by the run's own record."""
+    args = deserialize_value(command[-1], ExecuteRunArgs)
     if args.instance_ref is None:
         return
     with dg.DagsterInstance.from_ref(args.instance_ref) as instance:
