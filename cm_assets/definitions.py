@@ -72,6 +72,9 @@ def warm() -> None:
     repository = _built().get_repository_def()
     for name in repository.job_names:
         repository.get_job(name)
+    from cm_assets.orchestration.rehearsal import rehearse
+
+    rehearse(build_defs)
 
 
 @cache

@@ -29,6 +29,7 @@ from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
 from cm_assets.orchestration.processes import start, sweep
 from cm_assets.orchestration.rounds import Rounds
+from cm_assets.orchestration.sqlite import kept_open, shared_files
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
@@ -73,6 +74,7 @@ class Engine:
             shutil.rmtree(self._settings.home / "work", ignore_errors=True)
             with ExitStack() as stack:
                 instance = stack.enter_context(homes.open_instance(self._settings))
+                stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))
                 homes.set_pool_limits(instance)
                 self._start()
                 worklog = WorkLog(instance)

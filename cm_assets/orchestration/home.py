@@ -159,7 +159,12 @@ def _dagster_yaml(settings: Settings) -> str:
 
     # By reference: the address can hold a password.
     postgres = "postgres:\n    postgres_url: {env: " + POSTGRES + "}"
-    sqlite = f"sqlite:\n    base_dir: {json.dumps(str(settings.home / 'dagster'))}"
+    sqlite = f"""\
+custom:
+    module: cm_assets.orchestration.sqlite
+    class: SqliteStorage
+    config:
+      base_dir: {json.dumps(str(settings.home / "dagster"))}"""
     return f"""\
 # Written by cm at every start; change the CM_* settings instead.
 storage:
@@ -177,10 +182,8 @@ run_launcher:
   module: cm_assets.orchestration.launcher
   class: WarmRunLauncher
 run_coordinator:
-  module: dagster._core.run_coordinator
-  class: QueuedRunCoordinator
-  config:
-    dequeue_interval_seconds: 1
+  module: cm_assets.orchestration.queue
+  class: QuickQueue
 concurrency:
   pools:
     granularity: op

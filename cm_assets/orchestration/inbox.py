@@ -4,9 +4,11 @@ Taken in once, whatever happens in between: the request is stored under the file
 moved, so a look that was interrupted finds the same video again.
 """
 
+import fcntl
 import hashlib
 import logging
 import os
+import signal
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +27,9 @@ log = logging.getLogger("cm_assets.inbox")
 SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 SETTLED = 1.0
-"""Seconds for which a file must not have changed: until then somebody may be writing it."""
+"""Seconds for which a file must not have changed: until then somebody may be writing it. Not if it was moved here."""
 
-INTERVAL = 0.5
+INTERVAL = 0.25
 """Seconds between two looks."""
 
 MOST_AT_ONCE = 200
@@ -89,7 +91,9 @@ class Inbox:
                     continue
                 with suppress(FileNotFoundError):  # somebody else has just taken it
                     status = entry.stat(follow_symlinks=False)
-                    if not stat.S_ISDIR(status.st_mode) and time.time() - status.st_mtime >= SETTLED:
+                    if stat.S_ISDIR(status.st_mode):
+                        continue
+                    if time.time() - status.st_mtime >= SETTLED or _was_moved_here(entry.path, status):
                         found.append((status.st_mtime_ns, entry.name))
         return (self._folder / name for _, name in sorted(found))
 
@@ -123,6 +127,32 @@ class Inbox:
         reason.write_text(why + "\n", encoding="utf-8")
         if not _move(path, self._folder / "rejected") and not target.exists():
             reason.unlink()
+
+
+def _was_moved_here(path: str, status: os.stat_result) -> bool:
+    """Whether a young file is whole all the same: somebody wrote it elsewhere and moved it here, as one should.
+
+    A rename changes a file's status after the last change of its content; so does a chmod in the midst of writing, but
+    then the writer has the file open still, and nobody is granted a lease. Where there are no leases, it waits.
+    """
+    lease = getattr(fcntl, "F_SETLEASE", None)
+    if lease is None or not (
+        stat.S_ISREG(status.st_mode) and status.st_size and status.st_ctime_ns > status.st_mtime_ns
+    ):
+        return False
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return False
+    try:
+        # Whoever opens it meanwhile waits until it is closed here; what tells us so must not be SIGIO, which kills.
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(descriptor, lease, fcntl.F_RDLCK)
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
 
 
 def _content(path: Path) -> bytes:

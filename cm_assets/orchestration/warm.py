@@ -17,6 +17,7 @@ import traceback
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import IO, Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ import psutil
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
+from cm_assets.orchestration.sqlite import files_of_run, kept_open
 from cm_assets.orchestration.workers import Worker
 
 GRACE = 3.0
@@ -97,14 +99,15 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
     os.close(writes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code, told = None, False
-    while code is None:
-        if asked and not told:
-            os.kill(worker, signal.SIGINT)
-            told = True
-        if asked and time.monotonic() - asked[0] > GRACE:
-            os.kill(worker, signal.SIGKILL)
-        code = _reaped(worker)
-        time.sleep(0 if code is not None else 0.05)
+    with kept_open(_files(command)):
+        while code is None:
+            if asked and not told:
+                os.kill(worker, signal.SIGINT)
+                told = True
+            if asked and time.monotonic() - asked[0] > GRACE:
+                os.kill(worker, signal.SIGKILL)
+            code = _reaped(worker)
+            time.sleep(0 if code is not None else 0.05)
     _end_descendants()
     if code != 0:
         _report(command, code)
@@ -136,6 +139,15 @@ def _end_descendants() -> None:
                 continue
         _reaped(-1)
         time.sleep(0.02)
+
+
+def _files(command: list[str]) -> list[Path]:
+    """What the worker and its steps will write to. Whatever is wrong here, the guard has its duty."""
+    try:
+        args = deserialize_value(command[-1], ExecuteRunArgs)
+        return files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else []
+    except Exception:  # noqa: BLE001
+        return []
 
 
 def _report(command: list[str], code: int) -> None:

@@ -2,7 +2,10 @@ import multiprocessing
 import os
 from pathlib import Path
 
+import pytest
+
 from cm_assets.orchestration import home as homes
+from cm_assets.orchestration.queue import INTERVAL
 from cm_assets.policies import STAGES
 from cm_assets.settings import Settings
 
@@ -53,3 +56,20 @@ def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:
     assert two.take(shared=True)
     one.release()
     two.release()
+
+
+def test_the_queue_is_looked_at_every_half_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from dagster._daemon.controller import create_daemon_of_type
+    from dagster._daemon.run_coordinator.queued_run_coordinator_daemon import QueuedRunCoordinatorDaemon
+
+    for name in ("DAGSTER_HOME", "CM_HOME", "DAGSTER_DISABLE_TELEMETRY"):
+        monkeypatch.setenv(name, "")  # put back afterwards
+    settings = Settings(home=tmp_path / "home")
+    homes.prepare(settings)
+    with homes.open_instance(settings) as instance:
+        daemon = create_daemon_of_type(QueuedRunCoordinatorDaemon.daemon_type(), instance)
+        assert isinstance(daemon, QueuedRunCoordinatorDaemon)
+        assert daemon.interval_seconds == INTERVAL
+        limits = instance.get_concurrency_config().run_queue_config
+        assert limits is not None
+        assert limits.max_concurrent_runs == settings.max_concurrent_runs

@@ -1,5 +1,6 @@
 """Files that are dropped: taken in once, refused with a reason, waited for while somebody writes."""
 
+import fcntl
 import json
 import os
 import time
@@ -88,6 +89,50 @@ def test_a_file_that_is_being_written_is_waited_for(place: Place) -> None:
     assert path.exists()
     place.drop("slow.json")
     assert place.look() == 1
+
+
+LEASES = pytest.mark.skipif(not hasattr(fcntl, "F_SETLEASE"), reason="leases are Linux's")
+
+
+def young(path: Path, *, moved: bool) -> None:
+    """Make a file look as if it was written a moment ago, and moved since or not."""
+    while True:
+        now = time.time()
+        if moved:
+            os.utime(path, (now - 0.2, now - 0.2))
+        else:
+            os.utime(path, (now + 60, now + 60))  # no status is newer than its content
+        if moved == (path.stat().st_ctime_ns > path.stat().st_mtime_ns):
+            return
+
+
+@LEASES
+def test_a_file_that_was_moved_here_whole_is_taken_at_once(place: Place, tmp_path: Path) -> None:
+    part = tmp_path / "robot.json"
+    part.write_text(json.dumps(SHORT))
+    young(part, moved=True)
+    part.replace(place.folder / part.name)
+    assert place.look() == 1
+    assert place.names("accepted") == {"robot.json"}
+
+
+@LEASES
+def test_a_file_that_somebody_has_open_is_waited_for_whatever_was_done_to_it(place: Place) -> None:
+    path = place.folder / "slow.yaml"
+    with path.open("w") as writer:
+        writer.write("scenes:\n  - {text: Hello, search_terms: [robot]}\n")
+        writer.flush()
+        young(path, moved=True)
+        assert place.look() == 0
+    assert place.look() == 1
+
+
+@pytest.mark.parametrize("moved", [True, False])
+def test_a_young_file_that_is_empty_or_was_written_in_place_is_waited_for(place: Place, moved: bool) -> None:
+    path = place.drop("young.json", "" if moved else None)
+    young(path, moved=moved)
+    assert place.look() == 0
+    assert path.exists()
 
 
 def test_what_is_no_request_file_is_left_alone(place: Place) -> None:

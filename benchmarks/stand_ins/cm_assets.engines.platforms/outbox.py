@@ -1,0 +1,27 @@
+"""A platform that takes everything and keeps nothing."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.protocols import Progress
+
+
+class Outbox:
+    """Posts nowhere."""
+
+    name = "outbox"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def publish(self, draft: PostDraft, _files: Mapping[str, Path], _progress: Progress) -> Post:
+        """A post that nobody sees."""
+        return Post(
+            platform=self.name,
+            post_id=draft.video_id,
+            url=f"{self._folder.as_uri()}#{draft.video_id}",
+            render_sha256=draft.video.sha256,
+            published_at=datetime.now(UTC),
+        )

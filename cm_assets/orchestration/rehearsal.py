@@ -1,0 +1,55 @@
+"""A video that nobody asked for, begun in the warm parent: what its run imports and compiles, every later one finds."""
+
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import dagster as dg
+
+from cm_assets.assets.stage import Stages
+from cm_assets.lifecycle.worklog import PARTITION_TAG
+from cm_assets.orchestration.sqlite import storage
+from cm_assets.partitions import PARTITIONS
+from cm_assets.settings import Settings
+from cm_assets.storage.database import Database
+
+VIDEO = "rehearsal"
+
+STAGES = ("brief", "script")
+"""What needs no engine; and as Dagster sees it, every stage is alike."""
+
+REQUEST = {"scenes": [{"text": "A rehearsal.", "search_terms": ["stage"]}]}
+
+
+log = logging.getLogger("cm_assets.rehearsal")
+
+
+def rehearse(build_defs: Callable[..., dg.Definitions]) -> None:
+    """Run the first stages of a video in a home that is gone afterwards. Without it runs are slower, that is all."""
+    try:
+        _rehearse(build_defs)
+    except Exception:
+        log.exception("the rehearsal failed; runs will take longer")
+
+
+def _rehearse(build_defs: Callable[..., dg.Definitions]) -> None:
+    with tempfile.TemporaryDirectory(prefix="cm-rehearsal-") as name:
+        settings = Settings(home=Path(name), database_url="", artifacts_url="")
+        database = Database(settings.database)
+        resources = {"database": database, "stages": Stages(database, Path(name))}
+        job = build_defs(settings, overrides=resources).resolve_implicit_global_asset_job_def()
+        overrides = {"storage": storage(Path(name)), "telemetry": {"enabled": False}}
+        with dg.DagsterInstance.local_temp(name, overrides=overrides) as instance:
+            instance.add_dynamic_partitions(PARTITIONS, [VIDEO])
+            job.execute_in_process(
+                instance=instance,
+                partition_key=VIDEO,
+                asset_selection=[dg.AssetKey(stage) for stage in STAGES],
+                run_config={
+                    "ops": {"brief": {"config": {"request": REQUEST}}},
+                    "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                },
+                tags={PARTITION_TAG: VIDEO},
+            )
+        database.dispose()

@@ -1,0 +1,177 @@
+"""Dagster's SQLite storage, over one engine for each process instead of a new one for each statement.
+
+The stock storage compiles every statement every time, since what an engine has compiled goes with it, and reads all its
+migrations in every step to see that there is nothing to migrate; that was half of the CPU time of a run. The files,
+tables and statements are the stock storage's own: each can go on where the other stopped.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Self
+
+import sqlalchemy as sa
+from dagster._core.instance.ref import InstanceRef
+from dagster._core.storage.event_log import SqliteEventLogStorage
+from dagster._core.storage.runs import SqliteRunStorage
+from dagster._core.storage.schedules import SqliteScheduleStorage
+from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
+from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
+from dagster._serdes import ConfigurableClassData
+from sqlalchemy.pool import NullPool
+
+INDEX = "index"
+"""Name of the event log's index."""
+
+EVENTS, RUNS, SCHEDULES = "history/runs", "history", "schedules"
+"""Folders of the stock storage's files."""
+
+FILES = (f"{EVENTS}/{INDEX}.db", f"{RUNS}/runs.db", f"{SCHEDULES}/schedules.db")
+
+_OPTIONS: dict[str, Any] = {"poolclass": NullPool, "connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}}
+
+
+class _File(threading.local):
+    """Which file the next connection of this thread is to."""
+
+    path = ""
+
+
+_file = _File()
+_engine = sa.create_engine("sqlite://", **_OPTIONS)
+
+
+@sa.event.listens_for(_engine, "do_connect")
+def _open(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> sqlite3.Connection:
+    connection: sqlite3.Connection = sqlite3.connect(_file.path, **options)
+    return connection
+
+
+@contextmanager
+def _connection(path: str) -> Iterator[sa.Connection]:
+    """A transaction on a file. The connection ends with it, so that a fork never inherits one."""
+    _file.path = path
+    with _engine.begin() as connection:
+        yield connection
+
+
+def _is_stamped(path: str) -> bool:
+    """Whether a file has its tables."""
+    if not Path(path).exists():
+        return False
+    with _connection(path) as connection:
+        if not sa.inspect(connection).has_table("alembic_version"):
+            return False
+        return connection.scalar(sa.text("select version_num from alembic_version")) is not None
+
+
+class EventLog(SqliteEventLogStorage):
+    """The event log: a file for each run, and the index of all that is about assets."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._tables: set[str] = set()
+
+    def has_table(self, table_name: str) -> bool:
+        """Whether the index has a table. One that it has it keeps."""
+        if table_name not in self._tables:
+            # Asked for while a transaction is open, too, so not by way of its lock.
+            with _connection(self.path_for_shard(INDEX)) as connection:
+                if not sa.inspect(connection).has_table(table_name):
+                    return False
+            self._tables.add(table_name)
+        return True
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[sa.Connection]:
+        with self._db_lock:
+            path = self.path_for_shard(shard)
+            if shard not in self._initialized_dbs:
+                if not _is_stamped(path):
+                    self._initdb(sa.create_engine(self.conn_string_for_shard(shard), **_OPTIONS))
+                self._initialized_dbs.add(shard)
+            with _connection(path) as connection:
+                yield connection
+
+
+class Runs(SqliteRunStorage):
+    """The runs and their tags."""
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A transaction."""
+        with _connection(str(sa.make_url(self._conn_string).database)) as connection:
+            yield connection
+
+
+class Schedules(SqliteScheduleStorage):
+    """What schedules and sensors did."""
+
+    @contextmanager
+    def connect(self) -> Iterator[sa.Connection]:
+        """A transaction."""
+        with _connection(str(sa.make_url(self._conn_string).database)) as connection:
+            yield connection
+
+
+class SqliteStorage(DagsterSqliteStorage):
+    """The three storages of an instance, for `dagster.yaml`."""
+
+    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
+        if not all(_is_stamped(f"{base_dir}/{name}") for name in FILES):
+            DagsterSqliteStorage(base_dir)  # makes the files and their tables
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
+        self.base_dir = base_dir
+        self._inst_data = inst_data
+        events, runs, schedules = (f"{base_dir}/{name}" for name in FILES)
+        self._event_log_storage = EventLog(str(Path(events).parent))
+        self._run_storage = Runs(f"sqlite:///{runs}")
+        self._schedule_storage = Schedules(f"sqlite:///{schedules}")
+
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: ConfigurableClassData | None = None) -> Self:
+        """The storage in a folder, which is made if it is not there."""
+        Path(base_dir).mkdir(parents=True, exist_ok=True)
+        return cls(base_dir, inst_data=inst_data)
+
+    @classmethod
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> Self:
+        """Made by Dagster from `dagster.yaml`."""
+        return cls.from_local(inst_data=inst_data, **config_value)
+
+
+@contextmanager
+def kept_open(paths: Iterable[Path]) -> Iterator[None]:
+    """Keep files open for as long as the block runs.
+
+    Whoever is the last to close a SQLite file has to write its log back and remove it, and the next one to open it to
+    begin another: with somebody else there, a write takes a third of the time. The one who keeps them must not fork.
+    """
+    with ExitStack() as stack:
+        for path in paths:
+            with suppress(sqlite3.Error):  # it is for speed alone
+                connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+                stack.callback(connection.close)
+                connection.execute("select count(*) from sqlite_master").fetchone()  # a file is opened by its first use
+        yield
+
+
+def shared_files(base_dir: Path) -> list[Path]:
+    """What all processes of an instance write to."""
+    return [base_dir / name for name in FILES]
+
+
+def files_of_run(instance: InstanceRef, run_id: str) -> list[Path]:
+    """What the processes of one run write to; nothing where the instance is on another storage than this one."""
+    data = instance.storage_data
+    if data is None or data.class_name != SqliteStorage.__name__:
+        return []
+    return [Path(data.config_dict["base_dir"]) / EVENTS / f"{run_id}.db"]
+
+
+def storage(base_dir: Path) -> dict[str, Any]:
+    """What `dagster.yaml` says under `storage`."""
+    config = {"base_dir": str(base_dir)}
+    return {"custom": {"module": __name__, "class": SqliteStorage.__name__, "config": config}}

@@ -1,0 +1,44 @@
+"""The rehearsal leaves nothing but what is compiled, and stops nobody."""
+
+import logging
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+
+from cm_assets.definitions import build_defs
+from cm_assets.orchestration import rehearsal, sqlite
+from cm_assets.orchestration.rehearsal import rehearse
+
+
+def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with caplog.at_level(logging.WARNING, "cm_assets"):
+        rehearse(build_defs)
+    assert not caplog.records
+    assert not list(tmp_path.iterdir())
+    assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]
+    assert threading.active_count() == 1
+
+
+def test_what_it_compiled_is_there_for_others(tmp_path: Path) -> None:
+    rehearse(build_defs)
+    compiled = len(sqlite._engine._compiled_cache or ())
+    with dg.DagsterInstance.local_temp(str(tmp_path), {"storage": sqlite.storage(tmp_path)}) as instance:
+        instance.add_dynamic_partitions("videos", ["robot"])
+        instance.report_runless_asset_event(dg.AssetMaterialization("script", partition="robot"))
+    assert compiled > 10
+    assert len(sqlite._engine._compiled_cache or ()) <= compiled + 2
+
+
+def test_runs_go_on_without_it(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(*_: object, **__: object) -> dg.Definitions:
+        raise RuntimeError("no space left")
+
+    with caplog.at_level(logging.ERROR, rehearsal.log.name):
+        rehearse(broken)
+    assert "no space left" in caplog.text

@@ -1,0 +1,136 @@
+"""Our SQLite storage is the stock one, quicker: the same files, whoever writes them."""
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import psutil
+import pytest
+import sqlalchemy as sa
+
+from cm_assets.orchestration.sqlite import (
+    EventLog,
+    SqliteStorage,
+    files_of_run,
+    kept_open,
+    shared_files,
+    storage,
+)
+
+KEY = dg.AssetKey("script")
+
+
+@dg.asset(check_specs=[dg.AssetCheckSpec("fine", asset="script")], pool="llm")
+def script() -> Iterator[dg.MaterializeResult[Any]]:
+    yield dg.MaterializeResult(metadata={"words": 7}, check_results=[dg.AssetCheckResult(passed=True)])
+
+
+@contextmanager
+def instance_in(folder: Path, *, stock: bool = False) -> Iterator[dg.DagsterInstance]:
+    place = {"sqlite": {"base_dir": str(folder)}} if stock else storage(folder)
+    with dg.DagsterInstance.local_temp(str(folder), {"storage": place, "telemetry": {"enabled": False}}) as instance:
+        yield instance
+
+
+def make(instance: dg.DagsterInstance) -> str:
+    result = dg.materialize([script], instance=instance)
+    assert result.success
+    return result.run_id
+
+
+def seen(instance: dg.DagsterInstance) -> list[tuple[int, str, object]]:
+    records = instance.fetch_materializations(KEY, limit=10, ascending=True).records
+    return [
+        (one.storage_id, one.run_id, one.asset_materialization.metadata["words"].value)
+        for one in records
+        if one.asset_materialization
+    ]
+
+
+def seen_words(records: Sequence[dg.EventLogRecord]) -> list[int]:
+    return [int(str(one.asset_materialization.metadata["words"].value)) for one in records if one.asset_materialization]
+
+
+def log(instance: dg.DagsterInstance, run_id: str) -> list[str]:
+    return [entry.dagster_event.event_type_value for entry in instance.all_logs(run_id) if entry.dagster_event]
+
+
+@pytest.mark.parametrize("first_stock", [True, False])
+def test_each_storage_goes_on_where_the_other_stopped(tmp_path: Path, first_stock: bool) -> None:
+    with instance_in(tmp_path, stock=first_stock) as instance:
+        first = make(instance)
+        before, events = seen(instance), log(instance, first)
+        instance.add_dynamic_partitions("videos", ["robot"])
+    with instance_in(tmp_path, stock=not first_stock) as instance:
+        assert seen(instance) == before
+        assert log(instance, first) == events
+        assert instance.has_dynamic_partition("videos", "robot")
+        second = make(instance)
+        assert log(instance, second) == events
+        after = seen(instance)
+    assert [run for _, run, _ in after] == [first, second]
+    with instance_in(tmp_path, stock=first_stock) as instance:
+        assert seen(instance) == after
+        assert {run.run_id for run in instance.get_runs()} == {first, second}
+
+
+def test_it_is_what_the_instance_uses_and_nothing_stays_open(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        make(instance)
+        assert isinstance(instance.event_log_storage, EventLog)
+        assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]
+
+
+def test_threads_write_at_once(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        made = [dg.AssetMaterialization(KEY, metadata={"words": number}) for number in range(40)]
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(instance.report_runless_asset_event, made))
+        records = instance.fetch_materializations(KEY, limit=100).records
+        assert sorted(seen_words(records)) == list(range(40))
+        assert len({one.storage_id for one in records}) == 40
+
+
+def test_a_failed_transaction_leaves_nothing(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        make(instance)
+        events = instance.event_log_storage
+        assert isinstance(events, EventLog)
+        with pytest.raises(sa.exc.OperationalError), events.index_connection() as connection:  # noqa: PT012
+            assert connection.exec_driver_sql("delete from event_logs").rowcount
+            connection.exec_driver_sql("no sql")
+        assert len(seen(instance)) == 1
+
+
+def test_a_table_that_is_not_there_is_looked_for_again(tmp_path: Path) -> None:
+    SqliteStorage.from_local(str(tmp_path))
+    events = EventLog(str(tmp_path / "history" / "runs"))
+    assert events.has_table("asset_keys")
+    assert not events.has_table("later")
+    with events.index_connection() as connection:
+        connection.exec_driver_sql("create table later (x)")
+    assert events.has_table("later")
+
+
+def test_files_that_are_kept_open_keep_their_log(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        files = [*shared_files(tmp_path), *files_of_run(instance.get_ref(), make(instance))]
+        logs = [file.with_name(f"{file.name}-wal") for file in files]
+        assert all(file.is_file() for file in files)
+        with kept_open(files):
+            make(instance)
+            assert all(log.is_file() for log in logs)
+        assert not any(log.exists() for log in logs)
+
+
+def test_what_is_not_there_is_not_made_by_keeping_it_open(tmp_path: Path) -> None:
+    with kept_open([tmp_path / "none.db"]):
+        assert not list(tmp_path.iterdir())
+
+
+def test_another_storage_has_no_files_to_keep(tmp_path: Path) -> None:
+    with instance_in(tmp_path, stock=True) as instance:
+        assert files_of_run(instance.get_ref(), make(instance)) == []
