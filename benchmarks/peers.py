@@ -74,8 +74,8 @@ def _python() -> str:
             "--quiet",
             "--disable-pip-version-check",
             "rq",
-            "celery",
-            "redis",
+            "celery[redis]",
+            "packaging",
         ]
         if subprocess.run(install, stdout=sys.stderr, check=False).returncode:
             return "left out: rq and celery could not be installed"
