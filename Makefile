@@ -26,7 +26,7 @@ test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must b
 	$(BIN)/pytest -m postgres --timeout 400
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
-	$(BIN)/pytest -n 2 --dist load -m "live and not postgres" --timeout 400
+	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400
 
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
