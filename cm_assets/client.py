@@ -447,9 +447,14 @@ class Client:
         Raises:
             TransientFailure: it died again and again.
         """
-        if self.settings.dagster_home is not None or homes.engine_runs(self.settings):
+        if self.settings.dagster_home is not None:
             return
-        folder = homes.engine_folder(self.settings)
+        folder, alone = homes.engine_folder(self.settings), homes.engine_lock(self.settings)
+        if not alone.take():
+            return
+        # A killed engine says for ever that it is ready: who believes it starts what the next one sweeps away.
+        (folder / "ready").unlink(missing_ok=True)
+        alone.release()
         if self._starts >= ENGINE_STARTS:
             raise TransientFailure(f"the engine does not stay up: see {folder / 'engine.log'}")
         self._starts += 1

@@ -38,6 +38,9 @@ log = logging.getLogger("cm_assets.engine")
 TICK = 0.25
 """Seconds between two looks at what is wanted."""
 
+LOCK_LIMIT = 0.5
+"""Seconds after which the lock is another engine's."""
+
 START_LIMIT = 60.0
 """Seconds that the code server has to answer."""
 
@@ -61,8 +64,12 @@ class Engine:
     def run(self) -> int:
         """Run until nobody needs the engine; the exit code. 3: the home has an engine already."""
         lock = homes.engine_lock(self._settings)
-        if not lock.take():
-            return 3
+        # Whoever asks whether an engine runs holds the lock for a moment.
+        deadline = time.monotonic() + LOCK_LIMIT
+        while not lock.take():
+            if time.monotonic() > deadline:
+                return 3
+            time.sleep(0.02)
         lease = homes.lease(self._settings)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)

@@ -139,6 +139,8 @@ def _first(one: Planned, many: int) -> list[datetime]:
         ({"topic": "{{ date.__class__.__mro__ }}"}, "fact.request.topic"),
         ({"topic": "{{ ''.__class__.__mro__[1].__subclasses__() }}"}, "fact.request.topic"),
         ({"topic": "{{ range(10 ** 9) | list }}"}, "fact.request.topic"),
+        ({"topic": "{{ 9 ** 9 ** 9 }}"}, "fact.request.topic"),
+        ({"topic": "{{ 'a' * 10000000000 }}"}, "fact.request.topic"),
         ({"topic": "x", "post": {"hashtags": ["a", "{{ nobody }}"]}}, "fact.request.post.hashtags.1"),
         ({"topic": "x", "speed": "{{ n * 100 }}"}, "fact.request.speed"),
         ({"topic": "x", "colour": "red"}, "fact.request.colour"),
