@@ -117,7 +117,8 @@ class Planned:
     @cached_property
     def _templates(self) -> Any:
         from jinja2 import StrictUndefined
-        from jinja2.sandbox import ImmutableSandboxedEnvironment, SecurityError
+        from jinja2.exceptions import SecurityError
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         class Environment(ImmutableSandboxedEnvironment):
             """Also without what a few characters can keep busy for hours: `9 ** 9 ** 9`, `"a" * 10000000000`."""

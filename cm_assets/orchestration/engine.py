@@ -64,12 +64,8 @@ class Engine:
     def run(self) -> int:
         """Run until nobody needs the engine; the exit code. 3: the home has an engine already."""
         lock = homes.engine_lock(self._settings)
-        # Whoever asks whether an engine runs holds the lock for a moment.
-        deadline = time.monotonic() + LOCK_LIMIT
-        while not lock.take():
-            if time.monotonic() > deadline:
-                return 3
-            time.sleep(0.02)
+        if not _taken(lock):
+            return 3
         lease = homes.lease(self._settings)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
@@ -206,6 +202,16 @@ def _socket_folder(home: Path) -> Path:
     if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode) or status.st_mode & 0o077:
         raise SystemExit(f"{folder} is somebody else's: remove it")
     return folder
+
+
+def _taken(lock: homes.Lock) -> bool:
+    """Take the engine's lock; False if another engine has it. Whoever asks whether one runs has it for a moment."""
+    deadline = time.monotonic() + LOCK_LIMIT
+    while not lock.take():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _self_and_parents() -> frozenset[int]:
