@@ -1,5 +1,8 @@
 """`published_post/<platform>`: the video where people see it."""
 
+from collections.abc import Mapping
+from datetime import timedelta
+
 import dagster as dg
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
@@ -8,7 +11,7 @@ from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips
-from cm_assets.models.post import PostDraft
+from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.render import Render
 from cm_assets.models.script import Script
 from cm_assets.resources import Platforms
@@ -49,8 +52,17 @@ def outbox(
                 "id": post.post_id,
                 "published at": dg.MetadataValue.timestamp(post.published_at),
                 "render": post.render_sha256[:16],
+                **_late(brief, post),
             },
         )
+
+
+def _late(brief: Brief, post: Post) -> Mapping[str, str]:
+    """By how much a post missed the time that the request gave it, for instance since it was approved late."""
+    due = brief.request.publish_at
+    if due is None or post.published_at - due < timedelta(minutes=1):
+        return {}
+    return {"late by": f"{(post.published_at - due) / timedelta(minutes=1):.0f} minutes"}
 
 
 def _refuse_unfit(context: dg.AssetExecutionContext, brief: Brief, render: Render) -> None:
