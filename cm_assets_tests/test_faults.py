@@ -83,6 +83,7 @@ def test_a_worker_killed_with_its_guard_and_the_code_server_is_noticed(home: Hom
 
 def test_a_full_disk_is_said_and_the_next_make_goes_on_from_there(home: Home) -> None:
     """The home lies on a file system of a few megabytes, which only a mount name space of our own can offer."""
+    home.variables["CM_MIN_FREE"] = "0"  # else it would rightly begin nothing
     home.request(scenes=LONG, music="calm")
     script = f"""
     set -u

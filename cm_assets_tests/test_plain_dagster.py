@@ -88,6 +88,7 @@ def dev(home: Home) -> Iterator[Dev]:
             process.wait(20)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         for one in psutil.wait_procs(family, 5)[1]:
             with suppress(psutil.NoSuchProcess):
                 one.kill()

@@ -152,7 +152,7 @@ def test_rq_basic_queue(line: Line, trends: str) -> None:
     line.model.faults.append(BAD_KEY)
     lost = line.add({"topic": "A topic whose key is wrong", "target_seconds": 14})
     status = line.ends(lost, "failed")
-    assert "API key" in status["reason"]
+    assert "refuses the key" in status["reason"]
     assert lost in {one["id"] for one in json.loads(line.home.run("list", "--failed", "--json").stdout)["videos"]}
     assert until(lambda: line.events(lost, "video.failed"), 30)
     assert line.events(lost, "video.failed")[0]["stage"] == "script"

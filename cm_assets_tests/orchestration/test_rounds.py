@@ -25,7 +25,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 from cm_assets_tests.conftest import SHORT, until
 
-pytestmark = [pytest.mark.live, pytest.mark.xdist_group("house")]
+pytestmark = [pytest.mark.live, pytest.mark.xdist_group("house"), pytest.mark.timeout(900)]
 
 WATCHED = {
     str(Path(cm_assets.__file__).parent / name)
