@@ -309,7 +309,7 @@ def test_the_migrations_make_the_tables_that_the_code_expects(url: str) -> None:
 
 
 def test_closed_requests_come_in_the_order_of_their_ends(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     for number in range(5):
         database.add(replace(ROW, id=f"v{number}", key=str(number)))
     for number in (3, 1, 4):
@@ -335,7 +335,7 @@ def test_closed_requests_come_in_the_order_of_their_ends(url: str) -> None:
 
 
 def test_a_tombstone_is_final(url: str) -> None:
-    database = Database(url)
+    database = opened(url)
     database.add(ROW)
     stone = {"id": "a", "title": "Tides", "links": {}}
     assert not database.retire("a", "", stone, "on request")  # it is open
