@@ -64,7 +64,6 @@ class Backstop:
         self._rounds: Rounds | None = None
         self._database = Database(settings.database)
         self._notifier: Notifier | None = None
-        self._own_cursor = ""
 
     def look(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """One look; what is to be launched."""
@@ -74,14 +73,11 @@ class Backstop:
 
         if homes.engine_runs(self._settings):
             return dg.SkipReason("the engine of this home (cm up, cm make) launches its videos")
-        if self._rounds is None:
-            assert context.instance_ref is not None
-            # An instance of its own, which stays open: that of the context is gone after each look.
-            instance = dg.DagsterInstance.from_ref(context.instance_ref)
-            self._own_cursor = cursor_of(WorkLog(instance))
-        if other_instances(self._database, self._own_cursor):
+        if other_instances(self._database, cursor_of(WorkLog(context.instance))):
             return dg.SkipReason("the videos of this home are made by another Dagster instance: run cm up")
         if self._rounds is None:
+            # An instance of its own, which stays open: that of the context is gone after each look.
+            instance = dg.DagsterInstance.from_ref(context.instance.get_ref())
             self._rounds = Rounds(self._settings, self._database, instance, self._launcher, home=None)
         self._notifier = self._notifier or Notifier(self._database, self._settings.notify)
         self._rounds.go()

@@ -30,7 +30,7 @@ IN_USE = 3600.0
 """Seconds for which a local copy of a remote artifact may be needed by whoever fetched it."""
 
 
-class Rounds:
+class Slices:
     """Work of many small steps that is done again and again, a slice at a time, with rests in between.
 
     Args:
@@ -74,8 +74,8 @@ class DiskWatch:
         self._settings = settings
         self._disk = disk
         self._sizes: Counter[str] = Counter()
-        self._home = Rounds(self._measure)
-        self._videos = Rounds(lambda: check(database, store.local_bytes))
+        self._home = Slices(self._measure)
+        self._videos = Slices(lambda: check(database, store.local_bytes))
 
     def tick(self) -> None:
         """One look, if it is time for one."""

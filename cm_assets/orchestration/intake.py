@@ -53,7 +53,6 @@ CLAIM = timedelta(seconds=30)
 STILLBORN = timedelta(seconds=60)
 """Age at which a run that never came into the queue is given up: whoever was about to put it there has died."""
 
-
 AWAY = 1.0
 """Seconds until a code server that did not answer is asked again."""
 
@@ -213,6 +212,7 @@ class Intake:
             return False
         except LaunchFailed as failure:
             log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+            self._database.release(stored.id, attempt)
             self._database.close(stored.id, "failed", str(failure))
             return False
         if run_id is not None:

@@ -9,7 +9,7 @@ import pytest
 
 from cm_assets.lifecycle.worklog import PARTITION_TAG, WorkLog
 from cm_assets.orchestration.intake import Intake
-from cm_assets.orchestration.launching import Launcher
+from cm_assets.orchestration.launching import Launcher, LaunchFailed
 from cm_assets_tests.lifecycle.test_projection import MADE, Place, open_place
 from cm_assets_tests.storage.test_events import types
 
@@ -65,3 +65,19 @@ def test_a_video_that_is_not_done_goes_on_with_the_next_engine(place: Place, tmp
     assert stored is not None
     assert stored.wanted
     assert types(place.database)[-1] == "rendered"
+
+
+class Refusing:
+    """A Dagster that takes no run."""
+
+    def launch(self, *_: object) -> str:
+        raise LaunchFailed("the run config is wrong")
+
+
+def test_a_launch_that_is_refused_fails_the_video_and_leaves_no_claim(place: Place, tmp_path: Path) -> None:
+    place.ask()
+    worklog, projection = WorkLog(place.instance), place.projection()
+    Intake(place.database, worklog, projection, Refusing(), home=tmp_path, capacity=3, most_lost_runs=5).tick()
+    stored = place.database.get("v")
+    assert stored is not None
+    assert (stored.outcome, stored.reason, stored.claimed_until) == ("failed", "the run config is wrong", None)
