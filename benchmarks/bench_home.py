@@ -7,12 +7,14 @@ import ctypes
 import os
 import re
 import resource
+import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,6 +22,7 @@ from typing import Any
 
 import bytecode
 import dagster as dg
+import httpx
 import psutil
 
 from cm_assets.client import Client
@@ -160,15 +163,64 @@ def bury(*own: subprocess.Popen[bytes]) -> None:
                 os.waitpid(process.pid, os.WNOHANG)
 
 
+def _stand_ins() -> dict[str, str]:
+    """The variables by which every Python below finds the stand-ins, and byte code."""
+    kept = bytecode.environment()
+    paths = [str(STAND_INS), str(STAND_INS.parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
+    # Empty is as good as unset, and a variable of the parent's would win over one that is left out.
+    return {
+        "PYTHONPATH": os.pathsep.join(paths),
+        "PYTHONPYCACHEPREFIX": kept["PYTHONPYCACHEPREFIX"],
+        "PYTHONDONTWRITEBYTECODE": "",
+    }
+
+
+@contextmanager
+def stock_home(folder: Path) -> Iterator[BenchHome]:
+    """Run `dagster dev` on what a fresh clone holds, without an engine, and stop it."""
+    adopt_orphans()
+    for name in ("dagster.yaml", "workspace.yaml", "pyproject.toml"):
+        shutil.copyfile(STAND_INS.parent.parent / name, folder / name)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    variables = {"CM_HOME": str(folder / ".cm"), "CM_DAGSTER_HOME": str(folder), "DAGSTER_HOME": str(folder)}
+    home = Home(folder, _stand_ins() | variables)
+    command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", "workspace.yaml", "-p", str(port)]
+    with (folder / "dev.log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=home.environment(), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    url = f"http://127.0.0.1:{port}"
+
+    def answers() -> bool:
+        with suppress(httpx.HTTPError):
+            return httpx.get(f"{url}/server_info", timeout=5).is_success
+        return False
+
+    try:
+        if not until(answers, START_LIMIT, 0.5):
+            raise SystemExit(f"dagster dev did not start:\n{home.log('dev.log')}")
+        client = Client(Settings(home=home.path, dagster_home=folder))
+        # The checkout's dagster.yaml has paths from where one is.
+        with chdir(folder), dg.DagsterInstance.get() as instance:
+            yield BenchHome(Up(home, url), client, instance)
+    finally:
+        process.send_signal(signal.SIGINT)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(20)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        home.kill_everything()
+        bury()
+
+
 @contextmanager
 def bench_home(folder: Path, **variables: str) -> Iterator[BenchHome]:
     """Run `cm up` in a folder, with settings by environment variables, and stop it."""
     adopt_orphans()
-    kept = bytecode.environment()
-    paths = [str(STAND_INS), str(STAND_INS.parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
-    extra = {"PYTHONPATH": os.pathsep.join(paths), "PYTHONPYCACHEPREFIX": kept["PYTHONPYCACHEPREFIX"]}
-    # Empty is as good as unset, and a variable of the parent's would win over one that is left out.
-    home = Home(folder, extra | {"PYTHONDONTWRITEBYTECODE": ""} | variables)
+    home = Home(folder, _stand_ins() | variables)
     process = home.start("up", "--port", "0")
     try:
         until(lambda: "http://" in home.log() or process.poll() is not None, START_LIMIT)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from cm_assets.orchestration.notifications import Notifier
     from cm_assets.orchestration.rounds import Rounds
 
-INTERVAL = 5
-"""Seconds between two looks; Dagster's daemon looks no more often."""
+INTERVAL = 3
+"""Seconds between two looks, at least. The daemon goes round every five: with five, every second look would be early."""
 
 TELLING = 2.0
 """Seconds of a look in which people are told what happened."""

@@ -158,7 +158,12 @@ def _dagster_yaml(settings: Settings) -> str:
     import json
 
     # By reference: the address can hold a password.
-    postgres = "postgres:\n    postgres_url: {env: " + POSTGRES + "}"
+    postgres = f"""\
+custom:
+    module: cm_assets.orchestration.postgres
+    class: PostgresStorage
+    config:
+      postgres_url: {{env: {POSTGRES}}}"""
     sqlite = f"""\
 custom:
     module: cm_assets.orchestration.sqlite
