@@ -8,7 +8,7 @@ import dagster as dg
 from cm_assets.assets.audio import audio
 from cm_assets.assets.background_clips import background_clips
 from cm_assets.assets.brief import brief
-from cm_assets.assets.published_post import outbox
+from cm_assets.assets.published_post import published_post
 from cm_assets.assets.render import render
 from cm_assets.assets.review import review
 from cm_assets.assets.script import script
@@ -18,7 +18,8 @@ from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
-from cm_assets.resources import Footage, ModelIOManager, Platforms, Speakers, Studio, writers
+from cm_assets.policies import PLATFORMS
+from cm_assets.resources import Footage, ModelIOManager, Speakers, Studio, platforms, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -50,10 +51,10 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
             cache_bytes=settings.cache_bytes,
             music_folder=str(settings.music_folder or ""),
         ),
-        "platforms": Platforms(outbox=str(settings.channel)),
+        "platforms": platforms(settings),
     }
     return dg.Definitions(
-        assets=[brief, script, audio, background_clips, render, review, outbox],
+        assets=[brief, script, audio, background_clips, render, review, *map(published_post, PLATFORMS)],
         jobs=[produce_video, publish_video, take_down_video],
         sensors=[backstop(settings)],
         resources={**resources, **(overrides or {})},

@@ -31,6 +31,9 @@ class StagePolicy:
 
 MINUTE: Final = 60.0
 
+PLATFORMS: Final = ("outbox", "youtube")
+"""Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
+
 STAGES: Final[dict[str, StagePolicy]] = {
     "brief": StagePolicy(pool=None, pool_limit=0, time_limit=1 * MINUTE, retries=0, first_delay=1),
     "script": StagePolicy(pool="llm", pool_limit=4, time_limit=5 * MINUTE, retries=2, first_delay=2),
@@ -38,18 +41,18 @@ STAGES: Final[dict[str, StagePolicy]] = {
     "background_clips": StagePolicy(pool="footage", pool_limit=4, time_limit=10 * MINUTE, retries=2, first_delay=2),
     # One render uses both cores of the smallest machine that we support.
     "render": StagePolicy(pool="render", pool_limit=1, time_limit=30 * MINUTE, retries=1, first_delay=5),
-    # One at a time: the channel folder's feed is rewritten by each post.
-    "published_post/outbox": StagePolicy(
-        pool="publish_outbox", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
-    ),
     "take_down": StagePolicy(pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2),
 }
+
+for _platform in PLATFORMS:
+    # One at a time: the outbox's feed is rewritten by each post, and elsewhere the line is the limit.
+    STAGES[f"published_post/{_platform}"] = StagePolicy(
+        pool=f"publish_{_platform}", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
+    )
 
 PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")
 """Stages of the job `produce_video`, in order."""
 
-PLATFORMS: Final = ("outbox",)
-"""Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
 
 RUN_MAXIMUM: Final[Seconds] = 90 * MINUTE
 """Longest that one run may take, whoever launched it."""

@@ -4,7 +4,7 @@ Those of the endpoints that are told what happens are `engines/notifying`'s: the
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,12 @@ from cm_assets.models.protocols import FootageSource, Platform, ScriptWriter
 from cm_assets.models.request import VideoRequest
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
+    from cm_assets.storage.rates import Rates
 
 
 class Writers(dg.ConfigurableResource[Any]):
@@ -47,10 +49,8 @@ class Writers(dg.ConfigurableResource[Any]):
             PermanentFailure: the request gives a topic, and no language model is configured.
         """
         from cm_assets.engines.writing.choice import writer_for
-        from cm_assets.storage.rates import Rates
 
-        limits = {name: [(int(count), seconds) for count, seconds in rates] for name, rates in self.rates.items()}
-        rates = Rates(self.rates_url, limits)
+        rates = rates_of(self.rates, self.rates_url)
         return writer_for(
             request,
             model=self.model,
@@ -161,15 +161,41 @@ class Platforms(dg.ConfigurableResource[Any]):
 
     Attributes:
         outbox: the local channel folder.
+        home: whose key file opens the accounts where no key is given.
+        secret_key: Fernet keys, apart by commas.
+        addresses: of services that are not at their usual ones.
+        rates: calls and seconds, by service.
+        rates_url: where calls are counted.
     """
 
     outbox: str
+    home: str
+    secret_key: str = ""
+    addresses: dict[str, str] = Field(default_factory=dict)
+    rates: dict[str, list[list[float]]] = Field(default_factory=dict)
+    rates_url: str = ""
 
-    def named(self, _name: str) -> Platform:
-        """The platform of a name."""
-        from cm_assets.engines.platforms.outbox import Outbox
+    def named(self, name: str, database: Database) -> Platform:
+        """The platform of a name.
 
-        return Outbox(Path(self.outbox))
+        Raises:
+            PermanentFailure: there is none.
+        """
+        from cm_assets.engines.platforms.catalogue import Surroundings, platform_of
+        from cm_assets.storage.credentials import Credentials
+        from cm_assets.storage.ledger import PostLedger
+
+        rates = rates_of(self.rates, self.rates_url)
+        return platform_of(
+            name,
+            Surroundings(
+                ledger=PostLedger(database),
+                vault=Credentials(database, Path(self.home), self.secret_key),
+                outbox=Path(self.outbox),
+                take=rates.take,
+                addresses=self.addresses,
+            ),
+        )
 
 
 class ModelIOManager(dg.IOManager):
@@ -206,6 +232,13 @@ class ModelIOManager(dg.IOManager):
         return kind.model_validate_json(self._store.read(str(made.metadata["model"].value)))
 
 
+def rates_of(limits: Mapping[str, Sequence[Sequence[float]]], url: str) -> "Rates":
+    """The limits as resources have them, and where calls are counted."""
+    from cm_assets.storage.rates import Rates
+
+    return Rates(url, {name: [(int(count), seconds) for count, seconds in rates] for name, rates in limits.items()})
+
+
 def _folder(key: dg.AssetKey) -> str:
     return "-".join(key.path)
 
@@ -216,7 +249,24 @@ def writers(settings: Settings) -> Writers:
         model=settings.openai_model,
         base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
         api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
-        rates={name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
-        # By reference: a database's address can hold a password.
-        rates_url=dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
+        **_rates(settings),
     )
+
+
+def platforms(settings: Settings) -> Platforms:
+    """The platforms, with the key of the accounts by reference."""
+    return Platforms(
+        outbox=str(settings.channel),
+        home=str(settings.home),
+        secret_key=dg.EnvVar("CM_SECRET_KEY") if os.environ.get("CM_SECRET_KEY") else "",
+        addresses=settings.addresses,
+        **_rates(settings),
+    )
+
+
+def _rates(settings: Settings) -> dict[str, Any]:
+    return {
+        "rates": {name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
+        # By reference: a database's address can hold a password.
+        "rates_url": dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
+    }

@@ -12,8 +12,11 @@ from typing import Annotated
 from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RATED = ("openai",)
+RATED = ("openai", "youtube")
 """Services whose calls can be limited."""
+
+RATES: Mapping[str, tuple[tuple[int, float], ...]] = {"youtube": ((100, 86400.0),)}
+"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
@@ -26,7 +29,7 @@ def _names(value: object) -> object:
 
 
 def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
-    rates = {}
+    rates = dict(RATES)
     for part in filter(None, (part.strip() for part in text.split(";"))):
         service, _, limits = part.partition("=")
         if service.strip() not in RATED:
@@ -57,6 +60,7 @@ class Settings(BaseSettings):
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
         openai_model: model that writes scripts for topics.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
+        youtube_url: address of a server that stands in for YouTube's.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
@@ -83,7 +87,8 @@ class Settings(BaseSettings):
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
-    rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = {}
+    rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = RATES
+    youtube_url: str = ""
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
@@ -146,6 +151,12 @@ class Settings(BaseSettings):
     def on_postgres(self) -> bool:
         """Whether intent, rates and Dagster are in Postgres."""
         return bool(self.database_url)
+
+    @property
+    def addresses(self) -> dict[str, str]:
+        """Of services that are not at their usual ones."""
+        found = {"youtube": self.youtube_url}
+        return {name: url for name, url in found.items() if url}
 
     @property
     def channel(self) -> Path:

@@ -16,45 +16,62 @@ from cm_assets.models.render import Render
 from cm_assets.models.script import Script
 from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
+
+_SAID = {
+    "outbox": "The video in the local channel folder: a page that plays it, a feed, its captions and its record.",
+    "youtube": "The video on YouTube: uploaded once, with captions, cover and credits.",
+}
+
+_KINDS = {"outbox": {"html"}}
 
 
-@dg.asset(
-    **policy_of("published_post/outbox"),
-    deps=[ASSET],
-    group_name="posts",
-    kinds={"html"},
-    code_version="1",
-    description="The video in the local channel folder: a page that plays it, a feed, its captions and its record.",
-)
-def outbox(
-    context: dg.AssetExecutionContext,
-    brief: Brief,
-    script: Script,
-    background_clips: BackgroundClips,
-    render: Render,
-    stages: dg.ResourceParam[Stages],
-    store: dg.ResourceParam[ArtifactStore],
-    platforms: Platforms,
-) -> Results:
-    """The post of this video in the outbox."""
-    with stages.run(context) as stage:
-        _refuse_unfit(context, brief, render)
-        if "outbox" not in brief.request.platforms:
-            raise PermanentFailure(f"the request of {stage.video} does not name the platform outbox")
-        draft = _draft(brief, script, background_clips, render, "outbox")
-        files = {name: store.local(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
-        post = platforms.named("outbox").publish(draft, files, stage.progress)
-        yield from results(
-            post,
-            {
-                "title": draft.title,
-                "post": dg.MetadataValue.url(post.url),
-                "id": post.post_id,
-                "published at": dg.MetadataValue.timestamp(post.published_at),
-                "render": post.render_sha256[:16],
-                **_late(brief, post),
-            },
-        )
+def published_post(platform: str) -> dg.AssetsDefinition:
+    """The asset `published_post/<platform>`."""
+
+    @dg.asset(
+        **policy_of(f"published_post/{platform}"),
+        deps=[ASSET],
+        group_name="posts",
+        kinds=_KINDS.get(platform, {platform}),
+        code_version="1",
+        description=_SAID.get(platform, f"The video on {platform}."),
+    )
+    def posted(
+        context: dg.AssetExecutionContext,
+        brief: Brief,
+        script: Script,
+        background_clips: BackgroundClips,
+        render: Render,
+        stages: dg.ResourceParam[Stages],
+        store: dg.ResourceParam[ArtifactStore],
+        database: dg.ResourceParam[Database],
+        platforms: Platforms,
+    ) -> Results:
+        """The post of this video."""
+        with stages.run(context) as stage:
+            _refuse_unfit(context, brief, render)
+            if platform not in brief.request.platforms:
+                raise PermanentFailure(f"the request of {stage.video} does not name the platform {platform}")
+            draft = _draft(brief, script, background_clips, render, platform)
+            files = {name: store.local(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
+            post = platforms.named(platform, database).publish(draft, files, stage.progress)
+            yield from results(
+                post,
+                {
+                    "title": draft.title,
+                    "post": dg.MetadataValue.url(post.url),
+                    "id": post.post_id,
+                    "published at": dg.MetadataValue.timestamp(post.published_at),
+                    "render": post.render_sha256[:16],
+                    **({"account": post.account} if post.account else {}),
+                    **({"not taken": "; ".join(post.notes)} if post.notes else {}),
+                    **_late(brief, post),
+                },
+            )
+
+    asset: dg.AssetsDefinition = posted
+    return asset
 
 
 def _late(brief: Brief, post: Post) -> Mapping[str, str]:
@@ -88,6 +105,10 @@ def _draft(brief: Brief, script: Script, clips: BackgroundClips, render: Render,
         title=text.title or script.title,
         description=text.description if text.description is not None else script.description,
         hashtags=text.hashtags if text.hashtags is not None else script.hashtags,
+        privacy=text.privacy or "public",
+        category=text.category or "",
+        made_for_kids=bool(text.made_for_kids),
+        account=text.account or "",
         language=script.language,
         seconds=render.seconds,
         width=render.width,

@@ -10,6 +10,8 @@ from cm_assets.models.post import Post
 from cm_assets.policies import PLATFORMS, RUN_MAXIMUM
 from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
+from cm_assets.storage.ledger import PostLedger
 
 
 class TakeDown(dg.Config):
@@ -28,6 +30,7 @@ def take_down(
     config: TakeDown,
     stages: dg.ResourceParam[Stages],
     store: dg.ResourceParam[ArtifactStore],
+    database: dg.ResourceParam[Database],
     platforms: Platforms,
 ) -> None:
     """Remove a post, and note that on the post's asset."""
@@ -39,7 +42,9 @@ def take_down(
         if made is None:
             raise PermanentFailure(f"{stage.video} was never posted on {config.platform}")
         post = Post.model_validate_json(store.read(str(made.metadata["model"])))
-        platforms.named(config.platform).take_down(post)
+        platforms.named(config.platform, database).take_down(post)
+        with PostLedger(database).hold(stage.video, config.platform) as held:
+            held.note(taken_down=True)
         context.log_event(
             dg.AssetObservation(asset_key=name.split("/"), partition=stage.video, metadata={TAKEN_DOWN: post.url})
         )

@@ -1,12 +1,13 @@
-"""The four protocols of the outside world, and how long work reports on itself."""
+"""The four protocols of the outside world, how work reports on itself, and what a platform is given to remember."""
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from cm_assets.models.audio import Speech
 from cm_assets.models.clips import FetchedClip, FootageQuery
-from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.post import LedgerEntry, Post, PostDraft
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.script import Script
 
@@ -62,6 +63,32 @@ class FootageSource(Protocol):
 
         Raises:
             Failure: one of its three classes.
+        """
+
+
+class Held(Protocol):
+    """The ledger's row of one post, in the hands of whoever is posting it."""
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """What is known of the post."""
+
+    def note(self, **changes: Any) -> None:
+        """Write fields of the entry down, durably, before anything follows from them; and go on holding it.
+
+        Raises:
+            AskedToWait: it was not written, since somebody else holds the row by now.
+        """
+
+
+class Ledger(Protocol):
+    """What was begun on platforms, kept where every process and host of a home sees it."""
+
+    def hold(self, video_id: str, platform: str) -> AbstractContextManager[Held]:
+        """Keep the row of a post for oneself for as long as the block runs and notes something now and then.
+
+        Raises:
+            AskedToWait: somebody else holds it.
         """
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from cm_assets.orchestration.rounds import Rounds
 
 INTERVAL = 3
-"""Seconds between two looks, at least. The daemon goes round every five: with five, every second look would be early."""
+"""Seconds between two looks, at least. The daemon goes round every five: with five, each second one would be early."""
 
 TELLING = 2.0
 """Seconds of a look in which people are told what happened."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D

@@ -1,5 +1,6 @@
 """How often a service may be called: counted where all processes and hosts of a home see it, across restarts."""
 
+import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,8 +29,12 @@ class Rates:
         self._url = url
         self._limits = limits
 
-    def take(self, service: str) -> None:
+    def take(self, service: str, account: str = "") -> None:
         """Count a call.
+
+        Args:
+            service: what is called.
+            account: in whose name, where each has limits of its own.
 
         Raises:
             AskedToWait: there is no room; nothing was counted.
@@ -39,7 +44,8 @@ class Rates:
             return
         from pyrate_limiter import RateItem
 
-        with self._bucket(service, limits) as bucket:
+        table = service + (f"_{hashlib.sha256(account.encode()).hexdigest()[:12]}" if account else "")
+        with self._bucket(table, limits) as bucket:
             for _ in range(CONTENTION):
                 now = bucket.now()
                 bucket.leak(now)
@@ -54,20 +60,20 @@ class Rates:
         raise AskedToWait(f"{service} may be called {said}: no call is left for now", wait)
 
     @contextmanager
-    def _bucket(self, service: str, limits: Sequence[Limit]) -> Iterator[Any]:
+    def _bucket(self, table: str, limits: Sequence[Limit]) -> Iterator[Any]:
         from pyrate_limiter import PostgresBucket, Rate, SQLiteBucket
 
         rates = [Rate(count, round(seconds * 1000)) for count, seconds in limits]
-        # The service's name, which becomes a table's, is a word of our own settings: it is checked there.
+        # Whose parts are a word of our own settings and hexadecimal digits.
         if self._url.startswith("postgresql"):
             from psycopg_pool import ConnectionPool
 
             with ConnectionPool(self._url, min_size=1, max_size=1) as pool:
-                yield PostgresBucket(pool, service, rates)
+                yield PostgresBucket(pool, table, rates)
             return
         file = Path(self._url.removeprefix("sqlite:///"))
         file.parent.mkdir(parents=True, exist_ok=True)
-        bucket: Any = SQLiteBucket.init_from_file(rates, table=service, db_path=str(file), use_file_lock=True)
+        bucket: Any = SQLiteBucket.init_from_file(rates, table=table, db_path=str(file), use_file_lock=True)
         try:
             yield bucket
         finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from anyascii import anyascii
 from pydantic import ValidationError
 
+from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.channel import RECORD, PostedFile, Record, feed, page
 from cm_assets.models.base import PermanentFailure, TransientFailure
 from cm_assets.models.post import Post, PostDraft
@@ -26,6 +27,11 @@ _PASSING = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBUSY, errno.
 """Errors of a folder that a retry may not meet again."""
 
 _log = logging.getLogger(__name__)
+
+
+def platform(surroundings: Surroundings) -> "Outbox":
+    """The outbox of these surroundings."""
+    return Outbox(surroundings.outbox)
 
 
 class Outbox:

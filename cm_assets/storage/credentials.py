@@ -1,0 +1,120 @@
+"""The tokens of connected accounts, sealed: whoever has the database without the key has nothing.
+
+The key is `CM_SECRET_KEY`, or a file of the home that only its owner can read. Several keys, apart by commas, are one
+that seals and others that still open, which is how a key is renewed.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cm_assets.models.base import PermanentFailure
+from cm_assets.storage.database import Database
+
+if TYPE_CHECKING:
+    from cryptography.fernet import MultiFernet
+
+KEY_FILE = "secret.key"
+
+
+class Credentials:
+    """The sealed tokens in the intent database.
+
+    Args:
+        database: where they are.
+        home: whose key file is used where no key is given.
+        keys: Fernet keys, apart by commas; empty for the key file.
+    """
+
+    def __init__(self, database: Database, home: Path, keys: str = "") -> None:
+        self._database = database
+        self._home = home
+        self._keys = keys
+
+    def accounts(self, platform: str) -> list[str]:
+        """The connected accounts of a platform."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import credentials
+
+        query = sa.select(credentials.c.account).where(credentials.c.platform == platform)
+        with self._database.reading() as connection:
+            return sorted(connection.scalars(query))
+
+    def get(self, platform: str, account: str) -> dict[str, Any] | None:
+        """What was stored for an account; None if it is not connected.
+
+        Raises:
+            PermanentFailure: it was sealed with a key that is not here.
+        """
+        import sqlalchemy as sa
+        from cryptography.fernet import InvalidToken
+
+        from cm_assets.storage.tables import credentials
+
+        here = (credentials.c.platform == platform) & (credentials.c.account == account)
+        with self._database.reading() as connection:
+            sealed = connection.scalar(sa.select(credentials.c.sealed).where(here))
+        if sealed is None:
+            return None
+        try:
+            opened: dict[str, Any] = json.loads(self._cipher().decrypt(sealed.encode()))
+        except InvalidToken:
+            raise PermanentFailure(
+                f"the tokens of {platform} were sealed with another key: set CM_SECRET_KEY to it, "
+                f"or connect again with cm connect {platform}"
+            ) from None
+        return opened
+
+    def put(self, platform: str, account: str, secret: Mapping[str, Any]) -> None:
+        """Store what an account is used with, in the place of what was there."""
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        from cm_assets.storage.tables import credentials
+
+        key = {"platform": platform, "account": account}
+        values = {"sealed": self._cipher().encrypt(json.dumps(dict(secret)).encode()).decode()}
+        row = values | {"updated_at": datetime.now(UTC)}
+        with self._database.writing() as connection:
+            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+            connection.execute(
+                insert(credentials).values(**key, **row).on_conflict_do_update(index_elements=list(key), set_=row)
+            )
+
+    def remove(self, platform: str, account: str) -> bool:
+        """Forget an account; whether it was there."""
+        from cm_assets.storage.tables import credentials
+
+        here = (credentials.c.platform == platform) & (credentials.c.account == account)
+        with self._database.writing() as connection:
+            return bool(connection.execute(credentials.delete().where(here)).rowcount)
+
+    def _cipher(self) -> "MultiFernet":
+        from cryptography.fernet import Fernet, MultiFernet
+
+        keys = [key.strip() for key in (self._keys or self._key_of_the_home()).split(",") if key.strip()]
+        try:
+            return MultiFernet([Fernet(key) for key in keys])
+        except ValueError:
+            raise PermanentFailure(
+                "CM_SECRET_KEY is no key: make one with python -c "
+                "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+            ) from None
+
+    def _key_of_the_home(self) -> str:
+        from cryptography.fernet import Fernet
+
+        path = self._home / KEY_FILE
+        if not path.exists():
+            part = path.with_name(f".{KEY_FILE}.{os.getpid()}")
+            part.write_bytes(b"")
+            part.chmod(0o600)
+            part.write_bytes(Fernet.generate_key())
+            with suppress(FileExistsError):
+                path.hardlink_to(part)  # of two who make one, the first one's counts
+            part.unlink()
+        return path.read_text()
