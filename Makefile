@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-faults test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,13 +20,16 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400
+
+test-exactly-once: $(VENV)/.dev ## Uploads that are killed everywhere: each ends with one post
+	$(BIN)/pytest -n 2 -m exactly_once --timeout 600
 
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
