@@ -1,6 +1,6 @@
 """The four protocols of the outside world, and how long work reports on itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -51,7 +51,7 @@ class Voice(Protocol):
 
 
 class FootageSource(Protocol):
-    """Finds or makes a clip for a scene."""
+    """Finds or makes a clip for a scene, on this machine; for stock sites there is `engines/footage/stock.py`."""
 
     name: str
 
@@ -63,6 +63,29 @@ class FootageSource(Protocol):
         Raises:
             Failure: one of its three classes.
         """
+
+
+class ClipHistory(Protocol):
+    """Which clips of stock sites the videos of this home show, as one video looks at it."""
+
+    def earlier(self, slot: str) -> str | None:
+        """The key of the clip that this video chose for a slot before, if it did."""
+
+    def last_shown(self, keys: Collection[str]) -> Mapping[str, float]:
+        """When other videos last chose these clips, POSIX seconds; nothing for those that none chose."""
+
+    def note(self, slot: str, key: str) -> None:
+        """This video shows the clip."""
+
+
+class Rests(Protocol):
+    """Until when services are not to be called, known to all processes."""
+
+    def until(self, service: str) -> float:
+        """POSIX seconds; 0 if it may be called."""
+
+    def rest(self, service: str, until: float) -> None:
+        """Do not call it before this time, POSIX seconds."""
 
 
 class Platform(Protocol):
