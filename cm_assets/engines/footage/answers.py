@@ -47,6 +47,7 @@ class Service:
         url: of its search.
         headers: that carry its key, if headers do.
         secrets: parameters that carry its key, if parameters do.
+        field: of its answers, with the list of what was found.
         key_variable: where people set the key.
         pause: seconds for which it is left alone when it refuses calls and does not say for how long.
         answers: folder of answers.
@@ -61,6 +62,7 @@ class Service:
         *,
         headers: Mapping[str, str],
         secrets: Mapping[str, str],
+        field: str,
         key_variable: str,
         pause: Seconds,
         answers: Path,
@@ -71,14 +73,15 @@ class Service:
         self._url = url
         self._headers = headers
         self._secrets = secrets
+        self._field = field
         self._key_variable = key_variable
         self._pause = pause
         self._answers = answers / name
         self._rests = rests
         self._before_call = before_call
 
-    def ask(self, parameters: Mapping[str, str]) -> Any:
-        """The answer to a search, at most a day old.
+    def ask(self, parameters: Mapping[str, str]) -> list[Any]:
+        """What a search found, at most a day ago.
 
         Raises:
             Refused: the service does not take this search.
@@ -87,7 +90,7 @@ class Service:
             PermanentFailure: it refuses the key.
         """
         file = self._answers / f"{self._name_of(parameters)}.json"
-        known = _fresh(file)
+        known = self._list_in(_fresh(file))
         if known is not None:
             return known
         self._wait_if_told()
@@ -96,12 +99,19 @@ class Service:
         self._heed(answer)
         if not answer.is_success:
             raise self._failure(answer)
-        try:
-            found = json.loads(answer.content)
-        except (ValueError, RecursionError):
-            raise TransientFailure(f"{self.name} answers something else than JSON") from None
+        found = self._list_in(answer.content)
+        if found is None:
+            raise TransientFailure(f"{self.name} answers something else than JSON with a list of {self._field}")
         self._keep(file, answer.content)
         return found
+
+    def _list_in(self, content: bytes) -> list[Any] | None:
+        try:
+            answer = json.loads(content)
+        except (ValueError, RecursionError):
+            return None
+        found = answer.get(self._field) if isinstance(answer, dict) else None
+        return found if isinstance(found, list) else None
 
     def _call(self, parameters: Mapping[str, str]) -> httpx.Response:
         _check_key(self._key_variable, (*self._headers.values(), *self._secrets.values()))
@@ -161,12 +171,12 @@ class Service:
         _trim(self._answers)
 
 
-def _fresh(file: Path) -> Any:
+def _fresh(file: Path) -> bytes:
+    """A kept answer; empty if there is none, or if it is too old."""
     try:
-        age = time.time() - file.stat().st_mtime
-        return json.loads(file.read_bytes()) if -KEPT < age < KEPT else None
-    except (OSError, ValueError, RecursionError):
-        return None
+        return file.read_bytes() if abs(time.time() - file.stat().st_mtime) < KEPT else b""
+    except OSError:
+        return b""
 
 
 def _trim(folder: Path) -> None:

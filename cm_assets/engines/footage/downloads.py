@@ -33,15 +33,13 @@ LONGEST: Seconds = 300.0
 SILENCE: Seconds = 15.0
 """For which a server may send nothing."""
 
-MOST_BREAKS = 5
+MOST_BREAKS = 4
 """Attempts in a row that bring nothing new."""
 
 MOST_REDIRECTS = 5
 
 ABANDONED: Seconds = 86_400.0
 """After which the beginning of a file that nobody goes on with is dropped."""
-
-CHUNK = 1 << 18
 
 log = logging.getLogger(__name__)
 
@@ -142,6 +140,8 @@ class Downloads:
             return False
         with lock:
             path.unlink(missing_ok=True)
+            if not any((self._folder / f"{path.stem}{suffix}").exists() for suffix in (".mp4", ".part", ".json")):
+                Path(lock.name).unlink(missing_ok=True)
         return True
 
     @contextmanager
@@ -188,7 +188,7 @@ class Downloads:
                     if breaks >= MOST_BREAKS or time.monotonic() > deadline:
                         raise TransientFailure(str(error)) from None
                     log.info("footage: %s; going on from byte %d", error, _size(part))
-                    stop.wait(self._pause * 2**breaks)
+                    stop.wait(self._pause * 2 ** max(0, breaks - 1))
                 except OSError as error:
                     if error.errno in {errno.ENOSPC, errno.EDQUOT}:
                         part.unlink(missing_ok=True)
@@ -231,7 +231,7 @@ class Downloads:
         announced = _number(answer.headers.get("content-length"))
         size = begin
         with part.open("ab") as file:
-            for block in answer.iter_raw(CHUNK):
+            for block in answer.iter_raw():
                 if stop.is_set():
                     raise Stopped
                 size += len(block)

@@ -1,13 +1,13 @@
 """Reading the lists that stock sites answer with: what is odd in one clip costs that clip and no more."""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from cm_assets.engines.footage.ranking import StockClip
-from cm_assets.models.base import Model, TransientFailure
+from cm_assets.models.base import Model
 
 LONGEST_TEXT = 300
 
@@ -15,23 +15,16 @@ log = logging.getLogger(__name__)
 
 
 def listed(
-    answer: Any, field: str, kind: type[Model], clip: Callable[[Any], StockClip], service: str
+    entries: Sequence[Any], kind: type[Model], clip: Callable[[Any], StockClip], service: str
 ) -> list[StockClip]:
-    """The clips of an answer in its order, each once; those that cannot be read or have no file are left out.
+    """The clips of a list in its order, each once; those that cannot be read or have no file are left out.
 
     Args:
-        answer: as it was parsed.
-        field: of the list.
-        kind: of its entries.
+        entries: as they were parsed.
+        kind: of an entry.
         clip: makes one of an entry.
-        service: whose answer it is.
-
-    Raises:
-        TransientFailure: there is no list.
+        service: whose list it is.
     """
-    entries = answer.get(field) if isinstance(answer, dict) else None
-    if not isinstance(entries, list):
-        raise TransientFailure(f"{service} answers without a list of {field}")
     found: dict[str, StockClip] = {}
     odd = 0
     for entry in entries:

@@ -67,6 +67,7 @@ class Pexels:
             url,
             headers={"authorization": key.strip()},
             secrets={},
+            field="videos",
             key_variable="PEXELS_API_KEY",
             pause=PAUSE,
             answers=answers,
@@ -89,7 +90,7 @@ class Pexels:
         }
         if locale := _locale(query.language):
             parameters["locale"] = locale
-        return listed(self._service.ask(parameters), "videos", _Video, _clip, self.name)
+        return listed(self._service.ask(parameters), _Video, _clip, self.name)
 
 
 def _clip(video: Any) -> StockClip:

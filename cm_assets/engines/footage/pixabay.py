@@ -58,6 +58,7 @@ class Pixabay:
             url,
             headers={},
             secrets={"key": key.strip()},
+            field="hits",
             key_variable="PIXABAY_API_KEY",
             pause=PAUSE,
             answers=answers,
@@ -83,7 +84,7 @@ class Pixabay:
         language = query.language.partition("-")[0].lower().replace("nb", "no")
         if language in LANGUAGES:
             parameters["lang"] = language
-        return listed(self._service.ask(parameters), "hits", _Hit, _clip, self.name)
+        return listed(self._service.ask(parameters), _Hit, _clip, self.name)
 
 
 def _clip(hit: Any) -> StockClip:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cm_assets.engines.footage import library
+from cm_assets.engines.footage.search_terms import thing
 from cm_assets.models.base import Seconds
 from cm_assets.models.clips import FootageQuery
 
@@ -71,7 +72,7 @@ def _enlargement(one: Rendition, width: int, height: int) -> float:
 
 
 def confirmed(clips: Sequence[StockClip], term: str) -> list[StockClip]:
-    """Clips whose own words have at least half of the term's."""
+    """Clips whose own words name the thing that the term names, whatever else is said of it."""
     return [clip for clip in clips if _match(clip, term) > 0]
 
 
@@ -111,7 +112,9 @@ def ranked(
 
 
 def _match(clip: StockClip, term: str) -> int:
-    """2 if the clip's words have all of the term's, 1 for half of them, else 0."""
+    """2 if the clip's words have all of the term's, 1 if they have the thing itself, else 0."""
     wanted = library.words(term)
-    found = len(wanted & clip.words)
-    return 0 if not found or 2 * found < len(wanted) else 2 if found == len(wanted) else 1
+    if wanted and wanted <= clip.words:
+        return 2
+    # "Busy street" is no busy office, but a street.
+    return 1 if library.words(thing(term)) & clip.words else 0

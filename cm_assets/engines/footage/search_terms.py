@@ -45,13 +45,19 @@ def _all(query: FootageQuery) -> Iterator[tuple[Step, str]]:
 
 
 def broader(term: str) -> Sequence[str]:
-    """What a term is about, with less said about it: "red vintage car in the rain" is a "vintage car", and a "car".
+    """What a term is about, with less said about it: "red vintage car in the rain" is a "vintage car", and a "car"."""
+    words = _without_place(term).split()
+    wider = dict.fromkeys(clean(" ".join(some)) for some in (words, words[-2:], words[-1:]))
+    return [one for one in wider if one and one != term]
 
-    In English and most of its relatives the thing itself comes last, or before the first preposition.
-    """
-    words = _AFTER.split(term, maxsplit=1)[0].split()
-    wider = [" ".join(words)] + [" ".join(words[start:]) for start in range(1, len(words))]
-    return [one for one in wider[:1] + wider[-2:] if one and one != term]
+
+def thing(term: str) -> str:
+    """The word of a term that names the thing: in English and its relatives the last one before any preposition."""
+    return (_without_place(term).split() or [""])[-1]
+
+
+def _without_place(term: str) -> str:
+    return _AFTER.split(term, maxsplit=1)[0]
 
 
 def clean(term: str) -> str:
