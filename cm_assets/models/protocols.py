@@ -79,7 +79,7 @@ class ClipHistory(Protocol):
 
 
 class Rests(Protocol):
-    """Until when services are not to be called, known to all processes."""
+    """Until when services are not to be called, known to all processes, by names that say whose calls they are."""
 
     def until(self, service: str) -> float:
         """POSIX seconds; 0 if it may be called."""

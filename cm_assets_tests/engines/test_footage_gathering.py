@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from cm_assets.engines.footage.catalogue import Access, Means, sources
-from cm_assets.engines.footage.gathering import PATIENCE, Gathering
+from cm_assets.engines.footage.gathering import Gathering
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.storage.footage import FootageMemory
@@ -205,6 +205,13 @@ def test_a_broken_clip_is_left_and_the_next_one_taken(place: Place, how: str) ->
     assert list(clips[0].files[0].parent.iterdir()) == [clips[0].files[0]]
 
 
+def test_a_clip_that_is_smaller_than_it_is_said_to_be_is_left(place: Place) -> None:
+    place.pexels.video("a goat", [(*SIZE, place.mp4(128, 228))])
+    (good,) = place.goats(1)
+    assert keys(place.gather([GOAT])) == [good]
+    assert "has 128x228 pixels" in place.passed_over[0]
+
+
 def test_a_clip_that_is_gone_is_left(place: Place) -> None:
     place.goats(2, faults=[])
     name = next(iter(place.pexels.files))
@@ -254,12 +261,19 @@ def test_a_source_that_is_down_is_tried_again_and_left_at_the_last_try(place: Pl
 
 def test_a_short_wait_is_waited_for_and_a_long_one_is_not(place: Place) -> None:
     place.pixabay.video("goat", {"tiny": (*SIZE, place.mp4())})
-    place.pexels.hourly = 0
+    place.pexels.remaining, place.pexels.resets_in = 0, 1e6
     with pytest.raises(AskedToWait):
         place.gather([GOAT])
-    place.pexels.hourly = None
-    FootageMemory.rest(place._memory("v"), "pexels", time.time() + PATIENCE + 100)
-    (clip,) = place.gather([GOAT])
+    # Its 429 does not say that it is the month's calls; the answer to the last of them does.
+    place.pexels.remaining, place.pexels.key = 1, "another"
+    sites = {
+        "pexels": Access(place.pexels.search_url, "another", "PEXELS_API_KEY", lambda: None),
+        "pixabay": Access(place.pixabay.search_url, place.pixabay.key, "PIXABAY_API_KEY", lambda: None),
+    }
+    place.goats(1)
+    (clip,) = place.gather([GOAT], sites=sites)
+    assert clip.spec.credit.source == "pexels"
+    (clip,) = place.gather([about("goat", "hill", shot=1)], sites=sites)
     assert clip.spec.credit.source == "pixabay"
     assert "takes no more calls" in place.passed_over[0]
 

@@ -121,6 +121,9 @@ def test_what_is_no_plain_video_is_left_out(tmp_path: Path, pexels: PexelsServer
     pexels.video("goats near", [(1080, 1920, b"x")], extra_files=[playlist(), {"link": "https://x/y", "quality": None}])
     pexels.video("goats odd", [(1080, 1920, b"x")])
     pexels.videos[-1]["duration"] = None
+    for name, odd in (("id", 10**70), ("id", "../1"), ("duration", float("inf")), ("video_files", {"link": 3})):
+        pexels.video("goats odd", [(1080, 1920, b"x")])
+        pexels.videos[-1][name] = odd
     found = asker(pexels, tmp_path, memory).search("goats", QUERY)
     assert [(clip.title, len(clip.renditions)) for clip in found] == [("goats near", 1)]
 
@@ -191,10 +194,28 @@ def test_the_last_call_makes_all_processes_wait(tmp_path: Path, either: tuple[An
     assert other.search("goat goats", QUERY)
 
 
-def test_a_rest_ends(tmp_path: Path, either: tuple[Any, Any], memory: Memory) -> None:
-    site, _server = either
-    memory("v").rest(site.name, time.time() - 1)
+def test_a_rest_ends(either: tuple[Any, Any]) -> None:
+    site, server = either
+    server.remaining, server.resets_in = 1, 1
+    site.search("hill", QUERY)
+    with pytest.raises(AskedToWait):
+        site.search("goat goats", QUERY)
+    server.remaining = 50
+    time.sleep(1.1)
     assert site.search("goat goats", QUERY)
+
+
+def test_a_month_without_calls_is_asked_about_once_a_day_and_not_with_another_key(
+    tmp_path: Path, either: tuple[Any, Any], memory: Memory
+) -> None:
+    site, server = either
+    server.remaining, server.resets_in = 1, 30 * 86_400
+    site.search("hill", QUERY)
+    with pytest.raises(AskedToWait) as told:
+        site.search("goat goats", QUERY)
+    assert 86_000 < told.value.seconds <= 86_400
+    server.key, server.remaining = "another-key", 50
+    assert asker(server, tmp_path, memory).search("goat goats", QUERY)
 
 
 def test_pexels_s_429_says_nothing_and_is_waited_for(tmp_path: Path, pexels: PexelsServer, memory: Memory) -> None:

@@ -29,6 +29,9 @@ LARGEST = 10_000_000
 
 TIMEOUT: Seconds = 20.0
 
+LONGEST_REST: Seconds = 86_400.0
+"""Once a day a site is asked all the same: somebody may have been given more calls than it said."""
+
 OLDEST_TIME = 1_000_000_000
 """`X-RateLimit-Reset` is a time at Pexels and a number of seconds at Pixabay: what is greater is a time."""
 
@@ -78,6 +81,9 @@ class Service:
         self._pause = pause
         self._answers = answers / name
         self._rests = rests
+        # It is the key whose calls are used up: with another one there is no reason to rest.
+        secret = "".join((*headers.values(), *secrets.values()))
+        self._resting = f"{name}:{hashlib.sha256(secret.encode(errors='surrogatepass')).hexdigest()[:8]}"
         self._before_call = before_call
 
     def ask(self, parameters: Mapping[str, str]) -> list[Any]:
@@ -128,7 +134,7 @@ class Service:
             return httpx.Response(answer.status_code, headers=_plain(answer.headers), content=body)
 
     def _wait_if_told(self) -> None:
-        seconds = self._rests.until(self.name) - time.time()
+        seconds = self._rests.until(self._resting) - time.time()
         if seconds > 0:
             raise AskedToWait(f"{self.name} takes no more calls for {seconds:.0f} s", seconds)
 
@@ -140,9 +146,12 @@ class Service:
             seconds = retry_after(answer.headers)
             if seconds is None:
                 seconds = self._pause if not reset or left else _seconds(reset, now)
-            self._rests.rest(self.name, now + seconds)
+            self._rest(seconds)
         elif left is not None and left <= 0 and reset is not None:
-            self._rests.rest(self.name, now + _seconds(reset, now))
+            self._rest(_seconds(reset, now))
+
+    def _rest(self, seconds: Seconds) -> None:
+        self._rests.rest(self._resting, time.time() + min(seconds, LONGEST_REST))
 
     def _failure(self, answer: httpx.Response) -> Exception:
         said = _without(answer.text, (*self._headers.values(), *self._secrets.values()))

@@ -2,14 +2,18 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from cm_assets.engines.footage.ranking import StockClip
 from cm_assets.models.base import Model
 
 LONGEST_TEXT = 300
+
+Id = Annotated[int, Field(ge=0, lt=2**63)]
+Length = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
+"""Seconds."""
 
 log = logging.getLogger(__name__)
 

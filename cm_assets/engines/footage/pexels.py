@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cm_assets.engines.footage.answers import Service
-from cm_assets.engines.footage.listing import listed, printable
+from cm_assets.engines.footage.listing import Id, Length, listed, printable
 from cm_assets.engines.footage.ranking import Rendition, StockClip
 from cm_assets.models.base import Model, Seconds
 from cm_assets.models.clips import FootageQuery
@@ -40,9 +40,9 @@ class _User(Model, extra="ignore"):
 
 
 class _Video(Model, extra="ignore"):
-    id: int
+    id: Id
     url: str = ""
-    duration: float
+    duration: Length
     user: _User = _User()
     video_files: tuple[_File, ...]
 

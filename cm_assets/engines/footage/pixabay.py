@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from cm_assets.engines.footage.answers import Service
-from cm_assets.engines.footage.listing import listed, printable
+from cm_assets.engines.footage.listing import Id, Length, listed, printable
 from cm_assets.engines.footage.ranking import MOST_ENLARGED, Rendition, StockClip
 from cm_assets.models.base import Model, Seconds
 from cm_assets.models.clips import FootageQuery
@@ -30,10 +30,10 @@ class _File(Model, extra="ignore"):
 
 
 class _Hit(Model, extra="ignore"):
-    id: int
+    id: Id
     pageURL: str = ""  # noqa: N815 - Pixabay's
     tags: str = ""
-    duration: float
+    duration: Length
     user: str = ""
     videos: Mapping[str, _File]
 

@@ -60,15 +60,20 @@ class StockClip:
 
 def rendition(clip: StockClip, width: int, height: int) -> Rendition | None:
     """The smallest file that fills the frame, what is cropped considered; else the largest, if it is fit at all."""
-    covering = [one for one in clip.renditions if _enlargement(one, width, height) <= 1]
+
+    def enlarged(one: Rendition) -> float:
+        return enlargement(one.width, one.height, width, height)
+
+    covering = [one for one in clip.renditions if enlarged(one) <= 1]
     if covering:
         return min(covering, key=lambda one: (one.width * one.height, one.url))
-    largest = min(clip.renditions, key=lambda one: (_enlargement(one, width, height), one.url), default=None)
-    return largest if largest and _enlargement(largest, width, height) <= MOST_ENLARGED else None
+    largest = min(clip.renditions, key=lambda one: (enlarged(one), one.url), default=None)
+    return largest if largest and enlarged(largest) <= MOST_ENLARGED else None
 
 
-def _enlargement(one: Rendition, width: int, height: int) -> float:
-    return max(width / one.width, height / one.height)
+def enlargement(width: int, height: int, frame_width: int, frame_height: int) -> float:
+    """How many times a picture of this size is enlarged to fill the frame, what is over being cropped."""
+    return max(frame_width / width, frame_height / height)
 
 
 def confirmed(clips: Sequence[StockClip], term: str) -> list[StockClip]:

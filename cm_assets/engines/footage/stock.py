@@ -10,7 +10,16 @@ from typing import Protocol
 
 from cm_assets.engines.footage.answers import Refused
 from cm_assets.engines.footage.downloads import Downloads
-from cm_assets.engines.footage.ranking import UNCONFIRMED, Rendition, StockClip, confirmed, ranked, rendition
+from cm_assets.engines.footage.ranking import (
+    MOST_ENLARGED,
+    UNCONFIRMED,
+    Rendition,
+    StockClip,
+    confirmed,
+    enlargement,
+    ranked,
+    rendition,
+)
 from cm_assets.engines.footage.search_terms import searches
 from cm_assets.media.ffmpeg import find
 from cm_assets.media.probe import validate_video
@@ -146,6 +155,8 @@ class Stock:
             info = validate_video(find(self._ffmpeg), path, longest=LONGEST_LOOK)
             if info.container != "mov":
                 raise PermanentFailure("is no MP4")
+            if enlargement(info.width, info.height, offer.query.width, offer.query.height) > MOST_ENLARGED:
+                raise PermanentFailure(f"has {info.width}x{info.height} pixels, fewer than its list says")
         except PermanentFailure:
             self._downloads.drop(offer.rendition.url)
             path.unlink(missing_ok=True)
