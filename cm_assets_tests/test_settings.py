@@ -37,6 +37,11 @@ def test_a_request_is_refused_where_a_named_site_has_no_key(tmp_path: Path, monk
     catalogue(settings)
 
 
+def test_calls_can_be_limited(tmp_path: Path) -> None:
+    rates = Settings(home=tmp_path, rates="pexels=180/hour;pixabay=50/minute").rates
+    assert rates == {"pexels": ((180, 3600.0),), "pixabay": ((50, 60.0),)}
+
+
 def test_an_unknown_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match="unsplash is unknown; known: pexels, pixabay, folder, illustrated"):
         catalogue(Settings(home=tmp_path, footage="unsplash"))

@@ -13,7 +13,7 @@ import httpx
 
 from cm_assets.models.base import PermanentFailure
 
-MOST_ADDRESSES = 8
+MOST_ADDRESSES = 4
 """Addresses of one name that are tried."""
 
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -233,6 +233,23 @@ def test_processes_that_want_the_same_file_load_it_once(tmp_path: Path) -> None:
         assert len(server.asked) == 1
 
 
+def test_whoever_is_killed_leaves_a_beginning_that_the_next_one_goes_on_from(tmp_path: Path) -> None:
+    with MediaServer(rate=100_000) as server:
+        url = server.add("a.mp4", CONTENT)
+        one = multiprocessing.get_context("spawn").Process(target=_take, args=(tmp_path, url, 0))
+        one.start()
+        assert _until(lambda: any(p.stat().st_size > 50_000 for p in (tmp_path / "cache").glob("*.part")), 30)
+        one.kill()
+        one.join()
+        assert not list((tmp_path / "cache").glob("*.mp4"))
+        server.rate = None
+        assert took(tmp_path, url) == CONTENT
+        first, rest = ranges(server)
+        assert first is None
+        assert rest is not None
+        assert int(rest.strip("bytes=-")) > 50_000
+
+
 def test_whoever_is_not_waited_for_any_more_stops(tmp_path: Path) -> None:
     with MediaServer(rate=100_000) as server:
         stop = threading.Event()

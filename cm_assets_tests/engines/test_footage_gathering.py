@@ -259,6 +259,29 @@ def test_a_source_that_is_down_is_tried_again_and_left_at_the_last_try(place: Pl
     assert len(place.pexels.searched) == 2
 
 
+def test_a_host_of_clips_that_is_down_is_left_at_the_last_try(place: Place) -> None:
+    place.goats(9)
+    for file in place.pexels.files.values():
+        file.faults = [MediaFault(503)] * 99
+    place.pixabay.video("goat", {"tiny": (*SIZE, place.mp4())})
+    queries = [replace(GOAT, scene=scene) for scene in range(3)]
+    with pytest.raises(TransientFailure, match="answers 503"):
+        place.gather(queries)
+    clips = place.gather(queries, last_try=True)
+    assert [clip.spec.credit.source for clip in clips] == ["pixabay", "illustrated", "illustrated"]
+    assert place.passed_over[-1] == "pexels: too many of its clips cannot be used"
+    # Three clips, and not nine, were tried.
+    assert len({asked.path for asked in place.pexels.asked}) == 3
+
+
+def test_a_source_of_useless_clips_is_left(place: Place) -> None:
+    for _ in range(60):
+        place.pexels.video("a goat", [(*SIZE, b"?")])
+    (clip,) = place.gather([GOAT])
+    assert clip.spec.credit.source == "illustrated"
+    assert len(place.pexels.asked) == 20
+
+
 def test_a_short_wait_is_waited_for_and_a_long_one_is_not(place: Place) -> None:
     place.pixabay.video("goat", {"tiny": (*SIZE, place.mp4())})
     place.pexels.remaining, place.pexels.resets_in = 0, 1e6

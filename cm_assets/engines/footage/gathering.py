@@ -6,13 +6,14 @@ clip and not for all of them.
 
 import logging
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cm_assets.engines.footage.stock import Offer, Stock
-from cm_assets.models.base import AskedToWait, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.models.protocols import FootageSource, Progress
 
@@ -22,6 +23,12 @@ AT_ONCE = 10
 PATIENCE: Seconds = 3600.0
 """For which a site that asks to wait is waited for: the window of Pexels's calls. If it asks for more, as
 when the month's calls are used up, the next source is taken."""
+
+MOST_FAILED = 3
+"""Clips of a source that could not be loaded at the last try: then their host is down."""
+
+MOST_REFUSED = 20
+"""Clips of a source that were no use: then it is the source."""
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +66,7 @@ class Gathering:
         self._shown: set[str] = set()
         self._refused: set[str] = set()
         self._down: set[str] = set()
+        self._refusals: Counter[tuple[str, int]] = Counter()
 
     def clips(self, queries: Sequence[FootageQuery]) -> list[FetchedClip]:
         """A clip for each query, in their order, none twice.
@@ -90,15 +98,19 @@ class Gathering:
                 found = source.fetch(replace(query, used=frozenset(self._shown)), self._into)
                 if found is not None:
                     yield found
-            elif source.name not in self._down:
+                continue
+            offers = source.offers(query)
+            while source.name not in self._down:
                 try:
-                    for offer in source.offers(query):
-                        yield source, offer
+                    offer = next(offers, None)
                 except (TransientFailure, AskedToWait) as failure:
                     if not self._may_go_on(failure):
                         raise
-                    self._down.add(source.name)
-                    self._pass_over(source.name, failure)
+                    self._leave(source, str(failure))
+                    break
+                if offer is None:
+                    break
+                yield source, offer
 
     def _choose(
         self, shots: Sequence[_Shot], pool: ThreadPoolExecutor, stop: threading.Event
@@ -132,11 +144,11 @@ class Gathering:
                 shot.clip = source.clip(offer, future.result())
                 self._told(shots)
             except PermanentFailure as failure:
-                self._refuse(offer, failure)
+                self._refuse(source, offer, failure)
             except (TransientFailure, AskedToWait) as failure:
                 # The others are waited for: what is loaded now need not be loaded by the next try.
                 if self._may_go_on(failure):
-                    self._refuse(offer, failure)
+                    self._refuse(source, offer, failure)
                 else:
                     again = again or failure
         if again is not None:
@@ -145,14 +157,23 @@ class Gathering:
     def _may_go_on(self, failure: TransientFailure | AskedToWait) -> bool:
         return failure.seconds > PATIENCE if isinstance(failure, AskedToWait) else self._last_try
 
-    def _refuse(self, offer: Offer, failure: Exception) -> None:
+    def _refuse(self, source: Stock, offer: Offer, failure: Failure) -> None:
         self._shown.discard(offer.key)
         self._refused.add(offer.key)
-        self._pass_over(offer.key, failure)
+        self._note(f"{offer.key}: {failure}")
+        most = MOST_REFUSED if isinstance(failure, PermanentFailure) else MOST_FAILED
+        self._refusals[source.name, most] += 1
+        if self._refusals[source.name, most] >= most and source.name not in self._down:
+            self._leave(source, "too many of its clips cannot be used")
 
-    def _pass_over(self, what: str, failure: Exception) -> None:
-        self.passed_over.append(f"{what}: {failure}")
-        log.warning("footage: %s is passed over: %s", what, failure)
+    def _leave(self, source: Stock, why: str) -> None:
+        """Take nothing more from a source."""
+        self._down.add(source.name)
+        self._note(f"{source.name}: {why}")
+
+    def _note(self, what: str) -> None:
+        self.passed_over.append(what)
+        log.warning("footage: passed over, %s", what)
 
     def _told(self, shots: Sequence[_Shot]) -> None:
         self._progress(sum(shot.clip is not None for shot in shots) / len(shots))
