@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from cm_assets_tests.conftest import Home
+from cm_assets_tests.conftest import Home, Mp4
 from cm_assets_tests.emulators.media_server import MediaFault
 from cm_assets_tests.emulators.pexels_server import PexelsServer
 from cm_assets_tests.emulators.pixabay_server import PixabayServer
-from cm_assets_tests.engines.conftest import Mp4, mp4
-
-__all__ = ["mp4"]
 
 pytestmark = pytest.mark.live
 

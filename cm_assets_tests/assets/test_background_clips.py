@@ -17,12 +17,10 @@ from cm_assets.partitions import PARTITIONS
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
+from cm_assets_tests.conftest import Mp4
 from cm_assets_tests.emulators.media_server import Answer
 from cm_assets_tests.emulators.pexels_server import PexelsServer
 from cm_assets_tests.emulators.pixabay_server import PixabayServer
-from cm_assets_tests.engines.conftest import Mp4, mp4
-
-__all__ = ["mp4"]
 
 SIZE = (1080, 1080)
 REQUEST = {

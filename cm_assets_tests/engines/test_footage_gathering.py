@@ -14,10 +14,10 @@ from cm_assets.engines.footage.gathering import Gathering
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.storage.footage import FootageMemory
+from cm_assets_tests.conftest import Mp4
 from cm_assets_tests.emulators.media_server import Answer, MediaFault
 from cm_assets_tests.emulators.pexels_server import PexelsServer
 from cm_assets_tests.emulators.pixabay_server import PixabayServer
-from cm_assets_tests.engines.conftest import Mp4
 
 SIZE = (270, 480)
 GOAT = FootageQuery(
