@@ -37,13 +37,13 @@ REQUEST = {
 class Studio:
     """A home with a Dagster instance, and the sites that it searches."""
 
-    def __init__(self, folder: Path, pexels: PexelsServer, pixabay: PixabayServer) -> None:
+    def __init__(self, folder: Path, pexels: PexelsServer, pixabay: PixabayServer, calls: int = 50) -> None:
         self.settings = Settings(
             home=folder / "home",
             pexels_url=pexels.search_url,
             pixabay_url=pixabay.search_url,
             allow_private_hosts=True,
-            rates={"pexels": ((50, 60.0),)},
+            rates={"pexels": ((calls, 3600.0),)},
         )
         self.database = Database(self.settings.database)
         self.store = ArtifactStore(self.settings.artifacts, self.settings.cache)
@@ -155,6 +155,16 @@ def test_a_bad_key_is_said_at_once_and_the_key_is_nowhere(
     assert "secret-and-wrong" not in told.out + told.err
     files = [path for path in studio.settings.home.rglob("*") if path.is_file()]
     assert not [path for path in files if b"secret-and-wrong" in path.read_bytes() or "secret" in path.name]
+
+
+def test_our_own_limit_of_calls_is_kept(studio: Studio, tmp_path: Path) -> None:
+    limited = Studio(tmp_path / "limited", studio.pexels, studio.pixabay, calls=2)
+    result = limited.make()
+    (ended,) = WorkLog(limited.instance).failures(result.dagster_run)
+    assert ended.resume_at is not None
+    assert len(studio.pexels.searched) == 2
+    limited.instance.dispose()
+    limited.database.dispose()
 
 
 def test_a_used_up_hour_ends_the_run_and_says_when_to_go_on(studio: Studio) -> None:
