@@ -7,6 +7,7 @@ one. Proxies of the environment are not used: they would resolve the name again.
 
 import ipaddress
 import socket
+import ssl
 from collections.abc import Iterator
 
 import httpx
@@ -30,12 +31,13 @@ class PublicHosts(httpx.BaseTransport):
 
     Args:
         allow_private: reach any host, by http as well: for tests and for networks of one's own.
+        trust: whose certificates are trusted, for who makes several; those of the environment if None.
     """
 
-    def __init__(self, *, allow_private: bool = False) -> None:
+    def __init__(self, *, allow_private: bool = False, trust: ssl.SSLContext | None = None) -> None:
         self._allow_private = allow_private
         # A kept connection would be found again by its IP address, whichever name it was verified for.
-        self._transport = httpx.HTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+        self._transport = httpx.HTTPTransport(verify=trust or True, limits=httpx.Limits(max_keepalive_connections=0))
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request.

@@ -1,5 +1,6 @@
 """Pexels and Pixabay as they speak: what is asked, what is made of their answers, limits and errors."""
 
+import gzip
 import json
 import logging
 import os
@@ -150,11 +151,11 @@ def test_an_answer_is_kept_for_a_day_and_no_longer(tmp_path: Path, either: tuple
     first = site.search("goat goats", QUERY)
     assert site.search("goat goats", QUERY) == first
     assert len(server.searched) == 1
-    for path in (tmp_path / "answers").rglob("*.json"):
+    for path in (tmp_path / "answers").rglob("*.json.gz"):
         os.utime(path, (0, time.time() - KEPT + 60))
     site.search("goat goats", QUERY)
     assert len(server.searched) == 1
-    for path in (tmp_path / "answers").rglob("*.json"):
+    for path in (tmp_path / "answers").rglob("*.json.gz"):
         os.utime(path, (0, time.time() - KEPT - 60))
     site.search("goat goats", QUERY)
     assert len(server.searched) == 2
@@ -165,7 +166,7 @@ def test_an_answer_is_kept_for_a_day_and_no_longer(tmp_path: Path, either: tuple
 def test_a_damaged_answer_is_asked_for_again(tmp_path: Path, either: tuple[Any, Any]) -> None:
     site, server = either
     site.search("goat", QUERY)
-    for path in (tmp_path / "answers").rglob("*.json"):
+    for path in (tmp_path / "answers").rglob("*.json.gz"):
         path.write_text('{"vid')
     site.search("goat", QUERY)
     assert len(server.searched) == 2
@@ -175,7 +176,7 @@ def test_no_key_and_no_term_is_in_a_file_s_name_or_content(tmp_path: Path, eithe
     site, server = either
     site.search("goat", QUERY)
     (kept,) = [path for path in (tmp_path / "answers").rglob("*") if path.is_file()]
-    assert server.key not in kept.read_text()
+    assert server.key not in gzip.decompress(kept.read_bytes()).decode()
     assert "goat" not in kept.name
 
 
@@ -315,4 +316,4 @@ def test_answers_have_a_bound(tmp_path: Path, either: tuple[Any, Any], monkeypat
         site.search(f"goat {number}", QUERY)
     kept = [path for path in (tmp_path / "answers").rglob("*") if path.is_file()]
     assert len(kept) == 3
-    assert all(json.loads(path.read_text()) for path in kept)
+    assert all(json.loads(gzip.decompress(path.read_bytes())) for path in kept)
