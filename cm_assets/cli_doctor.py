@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from urllib.parse import urlsplit
 
 from cm_assets.models.base import Failure, PermanentFailure
-from cm_assets.settings import Settings
+from cm_assets.settings import STOCK_KEYS, Settings
 
 NEEDED_SPACE = 2_000_000_000
 """Bytes that some videos in the making need."""
@@ -110,10 +110,35 @@ def _footage(settings: Settings) -> str:
     from cm_assets.engines.footage.library import read
 
     check_names(settings.footage)
-    own = "none of your own: set CM_FOOTAGE_FOLDER"
-    if settings.footage_folder is not None:
-        own = f"{len(read(settings.footage_folder))} files in {settings.footage_folder}"
-    return f"sources {', '.join(settings.footage)}; {own}"
+    lines, fine = [], True
+    used = settings.footage_sources
+    for name in (*used, *(other for other in ("folder", *STOCK_KEYS) if other not in used)):
+        said = "needs nothing"
+        if name == "folder":
+            said = "none of your own; set CM_FOOTAGE_FOLDER"
+            if settings.footage_folder is not None:
+                said = f"{len(read(settings.footage_folder))} files in {settings.footage_folder}"
+        elif name in STOCK_KEYS:
+            said, works = _stock_site(settings, name)
+            fine = fine and works
+        lines.append(f"{name}: {said}")
+    if not fine:
+        raise PermanentFailure("\n".join(lines))
+    return "\n".join(lines)
+
+
+def _stock_site(settings: Settings, name: str) -> tuple[str, bool]:
+    """What there is to say of a stock site, and whether it works as far as it is wanted."""
+    key, url = STOCK_KEYS[name], {"pexels": settings.pexels_url, "pixabay": settings.pixabay_url}[name]
+    if name not in settings.footage_sources:
+        unnamed = "" if not settings.footage else f", and name {name} in CM_FOOTAGE"
+        return f"not used; set {key} (free of charge, docs/footage.md){unnamed}", True
+    if not os.environ.get(key):
+        return f"has no key: set {key}, or take {name} out of CM_FOOTAGE", False
+    try:
+        return f"has a key; {_answers(url)}", True
+    except OSError:
+        return f"has a key, but nothing answers at {urlsplit(url).hostname}", False
 
 
 def _music(settings: Settings) -> str:
@@ -130,13 +155,25 @@ def _model(settings: Settings) -> str:
     address = os.environ.get("OPENAI_BASE_URL")
     if not address:
         return f"{settings.openai_model} at OpenAI"
+    try:
+        return f"{settings.openai_model} at {_answers(address)}"
+    except OSError as error:
+        raise OSError(f"{error}: check OPENAI_BASE_URL") from None
+
+
+def _answers(address: str) -> str:
+    """Where somebody takes connections, for people: without what an address may hold beside the host.
+
+    Raises:
+        OSError: nobody does.
+    """
     parts = urlsplit(address)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=2):
-            return f"{settings.openai_model} at {parts.scheme}://{parts.hostname}:{port}"
+            return f"{parts.scheme}://{parts.hostname}:{port}"
     except OSError:
-        raise OSError(f"nothing answers at {parts.hostname}:{port}: check OPENAI_BASE_URL") from None
+        raise OSError(f"nothing answers at {parts.hostname}:{port}") from None
 
 
 def _platforms(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.policies import PLATFORMS
-from cm_assets.resources import Footage, ModelIOManager, Speakers, Studio, platforms, writers
+from cm_assets.resources import ModelIOManager, Speakers, Studio, footage, platforms, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -43,7 +43,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "catalogue": catalogue(settings),
         "writers": writers(settings),
         "speakers": Speakers(engines=list(settings.voices), kokoro_model=str(settings.kokoro_model or "")),
-        "footage": Footage(names=list(settings.footage), folder=str(settings.footage_folder or ""), ffmpeg=ffmpeg),
+        "footage": footage(settings),
         "studio": Studio(
             ffmpeg=ffmpeg,
             preset=settings.x264_preset,

@@ -4,7 +4,8 @@ Those of the endpoints that are told what happens are `engines/notifying`'s: the
 """
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,16 +14,18 @@ from pydantic import Field
 
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import Model
-from cm_assets.models.protocols import FootageSource, Platform, ScriptWriter
+from cm_assets.models.protocols import Platform, ScriptWriter
 from cm_assets.models.request import VideoRequest
-from cm_assets.settings import Settings
+from cm_assets.settings import STOCK_KEYS, Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
+    from cm_assets.engines.footage.gathering import Source
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
     from cm_assets.storage.credentials import Credentials
+    from cm_assets.storage.footage import FootageMemory
     from cm_assets.storage.rates import Rates
 
 
@@ -51,7 +54,7 @@ class Writers(dg.ConfigurableResource[Any]):
         """
         from cm_assets.engines.writing.choice import writer_for
 
-        rates = rates_of(self.rates, self.rates_url)
+        rates = _rates(self.rates_url, self.rates)
         return writer_for(
             request,
             model=self.model,
@@ -91,25 +94,51 @@ class Footage(dg.ConfigurableResource[Any]):
         names: of footage sources, in order of preference.
         folder: the user's own footage, or empty.
         ffmpeg: path from the settings, or empty.
+        cache: folder for downloads and answers.
+        cache_bytes: bound of the downloads.
+        allow_private: whether clips may be loaded from hosts that are not public.
+        pexels_url: of its video search.
+        pexels_key: for it, or empty.
+        pixabay_url: of its video search.
+        pixabay_key: for it, or empty.
+        rates: calls and seconds, by service.
+        rates_url: where calls are counted.
     """
 
     names: list[str]
     folder: str = ""
     ffmpeg: str = ""
+    cache: str
+    cache_bytes: int
+    allow_private: bool = False
+    pexels_url: str
+    pexels_key: str = ""
+    pixabay_url: str
+    pixabay_key: str = ""
+    rates: dict[str, list[list[float]]] = Field(default_factory=dict)
+    rates_url: str = ""
 
-    def sources(self) -> tuple[FootageSource, ...]:
-        """The sources that are configured.
+    def sources(self, memory: "FootageMemory") -> "tuple[Source, ...]":
+        """The sources that are configured, for the video of this memory.
 
         Raises:
-            PermanentFailure: a name is unknown.
+            PermanentFailure: a name is unknown, or a source has no key.
         """
-        from cm_assets.engines.footage.catalogue import sources
+        from cm_assets.engines.footage.catalogue import Access, Means, sources
 
-        return sources(
-            self.names,
+        rates = _rates(self.rates_url, self.rates)
+        keys = {"pexels": (self.pexels_url, self.pexels_key), "pixabay": (self.pixabay_url, self.pixabay_key)}
+        means = Means(
             folder=Path(self.folder) if self.folder else None,
             ffmpeg=Path(self.ffmpeg) if self.ffmpeg else None,
+            cache=Path(self.cache),
+            cache_bytes=self.cache_bytes,
+            allow_private=self.allow_private,
+            sites={
+                name: Access(url, key, STOCK_KEYS[name], partial(rates.take, name)) for name, (url, key) in keys.items()
+            },
         )
+        return sources(self.names, means, memory, memory)
 
 
 class Studio(dg.ConfigurableResource[Any]):
@@ -186,7 +215,7 @@ class Platforms(dg.ConfigurableResource[Any]):
         from cm_assets.storage.credentials import Credentials
         from cm_assets.storage.ledger import PostLedger
 
-        rates = rates_of(self.rates, self.rates_url)
+        rates = _rates(self.rates_url, self.rates)
         return platform_of(
             name,
             Surroundings(
@@ -233,15 +262,40 @@ class ModelIOManager(dg.IOManager):
         return kind.model_validate_json(self._store.read(str(made.metadata["model"].value)))
 
 
-def rates_of(limits: Mapping[str, Sequence[Sequence[float]]], url: str) -> "Rates":
-    """The limits as resources have them, and where calls are counted."""
+def _folder(key: dg.AssetKey) -> str:
+    return "-".join(key.path)
+
+
+def _rates(url: str, limits: dict[str, list[list[float]]]) -> "Rates":
     from cm_assets.storage.rates import Rates
 
     return Rates(url, {name: [(int(count), seconds) for count, seconds in rates] for name, rates in limits.items()})
 
 
-def _folder(key: dg.AssetKey) -> str:
-    return "-".join(key.path)
+def _counts(settings: Settings) -> dict[str, Any]:
+    """What resources need to count calls, as their attributes."""
+    return {
+        "rates": {name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
+        # By reference: a database's address can hold a password.
+        "rates_url": dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
+    }
+
+
+def footage(settings: Settings) -> Footage:
+    """The sources of clips, with their keys by reference."""
+    return Footage(
+        names=list(settings.footage_sources),
+        folder=str(settings.footage_folder or ""),
+        ffmpeg=str(settings.ffmpeg or ""),
+        cache=str(settings.cache),
+        cache_bytes=settings.footage_cache_bytes,
+        allow_private=settings.allow_private_hosts,
+        pexels_url=settings.pexels_url,
+        pexels_key=dg.EnvVar("PEXELS_API_KEY") if os.environ.get("PEXELS_API_KEY") else "",
+        pixabay_url=settings.pixabay_url,
+        pixabay_key=dg.EnvVar("PIXABAY_API_KEY") if os.environ.get("PIXABAY_API_KEY") else "",
+        **_counts(settings),
+    )
 
 
 def writers(settings: Settings) -> Writers:
@@ -250,7 +304,7 @@ def writers(settings: Settings) -> Writers:
         model=settings.openai_model,
         base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
         api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
-        **_rates(settings),
+        **_counts(settings),
     )
 
 
@@ -261,7 +315,7 @@ def platforms(settings: Settings) -> Platforms:
         home=str(settings.home),
         secret_key=dg.EnvVar("CM_SECRET_KEY") if os.environ.get("CM_SECRET_KEY") else "",
         addresses=settings.addresses,
-        **_rates(settings),
+        **_counts(settings),
     )
 
 
@@ -270,11 +324,3 @@ def vault(settings: Settings) -> "Credentials":
     from cm_assets.storage.credentials import Credentials
 
     return Credentials(Database(settings.database), settings.home, os.environ.get("CM_SECRET_KEY", ""))
-
-
-def _rates(settings: Settings) -> dict[str, Any]:
-    return {
-        "rates": {name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
-        # By reference: a database's address can hold a password.
-        "rates_url": dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
-    }

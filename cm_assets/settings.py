@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RATED = ("openai", "youtube")
+RATED = ("openai", "pexels", "pixabay", "youtube")
 """Services whose calls can be limited."""
 
 RATES: Mapping[str, tuple[tuple[int, float], ...]] = {"youtube": ((100, 86400.0),)}
@@ -20,6 +20,9 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {"youtube": ((100, 86400.0)
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
+
+STOCK_KEYS = {"pexels": "PEXELS_API_KEY", "pixabay": "PIXABAY_API_KEY"}
+"""Variables of the keys of the footage sources that need one. Only whether they are set is looked at here."""
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -52,7 +55,12 @@ class Settings(BaseSettings):
         outbox: the local channel folder; `<home>/outbox` by default.
         calendar: the content calendar; `<home>/calendar.yaml` by default.
         voices: voice engines in order of preference.
-        footage: footage sources in order of preference.
+        footage: footage sources in order of preference; if empty, `folder` where there is one, `pexels` and `pixabay`
+            where their keys are set, and `illustrated`.
+        footage_cache_bytes: bound of the downloaded clips that all videos share.
+        pexels_url: of Pexels's video search, or of what stands in for it.
+        pixabay_url: of Pixabay's video search, or of what stands in for it.
+        allow_private_hosts: whether media may be loaded from hosts that are not public, and by plain http.
         footage_folder: the user's own videos and pictures.
         music_folder: the user's own music.
         kokoro_model: path of kokoro-v1.0.int8.onnx, instead of the packaged weights.
@@ -80,7 +88,11 @@ class Settings(BaseSettings):
     outbox: Path | None = None
     calendar: Path | None = None
     voices: Annotated[tuple[str, ...], NoDecode] = ("hibari", "kokoro")
-    footage: Annotated[tuple[str, ...], NoDecode] = ("folder", "illustrated")
+    footage: Annotated[tuple[str, ...], NoDecode] = ()
+    footage_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(5_000_000_000)
+    pexels_url: str = "https://api.pexels.com/v1/videos/search"
+    pixabay_url: str = "https://pixabay.com/api/videos/"
+    allow_private_hosts: bool = False
     footage_folder: Path | None = None
     music_folder: Path | None = None
     kokoro_model: Path | None = None
@@ -182,6 +194,19 @@ class Settings(BaseSettings):
     def cache(self) -> Path:
         """Folder of what can be made again: render segments, local copies of remote artifacts."""
         return self.home / "cache"
+
+    @property
+    def footage_sources(self) -> tuple[str, ...]:
+        """Footage sources in order of preference: those that were named, else all that are configured."""
+        if self.footage:
+            return self.footage
+        stock = tuple(name for name, key in STOCK_KEYS.items() if os.environ.get(key))
+        return (*(("folder",) if self.footage_folder else ()), *stock, "illustrated")
+
+    @property
+    def missing_keys(self) -> tuple[str, ...]:
+        """Variables of keys that sources need which `CM_FOOTAGE` names."""
+        return tuple(key for name, key in STOCK_KEYS.items() if name in self.footage and not os.environ.get(key))
 
     @property
     def has_language_model(self) -> bool:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,40 @@ import psutil
 import pytest
 import yaml
 
+from cm_assets.media.ffmpeg import find
 from cm_assets.orchestration.home import MARKER
+
+Mp4 = Callable[..., bytes]
+
+KEPT_OUT = ("CM_", "OPENAI_", "DAGSTER_", "PEXELS_", "PIXABAY_")
+"""Variables of whoever runs the tests that are none of theirs."""
 
 SHORT: dict[str, Any] = {"scenes": [{"text": "Hello from a small robot.", "search_terms": ["robot"]}], "music": "none"}
 """A request whose video takes seconds to make."""
+
+
+@pytest.fixture(scope="session")
+def mp4(tmp_path_factory: pytest.TempPathFactory) -> Mp4:
+    """`mp4(270, 480, seconds=2, colour="red")`: the bytes of a video; each colour is another one."""
+    folder = tmp_path_factory.mktemp("mp4")
+
+    @cache
+    def make(width: int = 270, height: int = 480, seconds: float = 2, colour: str = "red") -> bytes:
+        path = folder / f"{width}x{height}-{seconds}-{colour}.mp4"
+        source = f"color={colour}:size={width}x{height}:rate=30:duration={seconds}"
+        command = [str(find().path), "-v", "error", "-y", "-f", "lavfi", "-i", source, "-vf", "noise=alls=20"]
+        encoder = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart"]
+        subprocess.run([*command, *encoder, str(path)], check=True)
+        return path.read_bytes()
+
+    return make
+
+
+@pytest.fixture(autouse=True)
+def _no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test asks a stock site because whoever runs it has a key."""
+    for name in ("PEXELS_API_KEY", "PIXABAY_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
 
 
 @dataclass
@@ -35,9 +66,7 @@ class Home:
         return Path(self.variables.get("CM_HOME", self.folder / "home"))
 
     def environment(self) -> dict[str, str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("CM_", "OPENAI_", "DAGSTER_"))
-        }
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(KEPT_OUT)}
         return kept | {"CM_HOME": str(self.path), "COLUMNS": "80"} | self.variables
 
     def request(self, name: str = "request.yaml", **changes: Any) -> Path:

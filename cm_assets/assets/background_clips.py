@@ -1,19 +1,19 @@
 """`background_clips`: what is seen under the narration."""
 
 import math
-from pathlib import Path
 
 import dagster as dg
 
 from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
 from cm_assets.checks.clips import check_clips
 from cm_assets.media.music import mood_of
-from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips, Clip, FetchedClip, FootageQuery
 from cm_assets.models.script import WORDS_PER_SECOND, Script
 from cm_assets.resources import Footage
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.database import Database
+from cm_assets.storage.footage import FootageMemory
 
 SECONDS_PER_CLIP = 8.0
 """A scene that is longer is shown as several clips."""
@@ -26,7 +26,7 @@ _MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg
     **policy_of("background_clips"),
     group_name="media",
     kinds={"ffmpeg"},
-    code_version="1",
+    code_version="2",
     description="At least one clip per scene, with source, author and licence; none twice.",
 )
 def background_clips(
@@ -35,40 +35,42 @@ def background_clips(
     script: Script,
     stages: dg.ResourceParam[Stages],
     store: dg.ResourceParam[ArtifactStore],
+    database: dg.ResourceParam[Database],
     footage: Footage,
 ) -> Results:
     """The clips of this video."""
+    from cm_assets.engines.footage.gathering import Gathering
+
     with stages.run(context) as stage:
-        queries = _queries(brief, script)
-        clips: list[Clip] = []
-        for index, query in enumerate(queries):
-            used = frozenset(clip.key for clip in clips)
-            clips.append(_keep(stage, store, _fetch(footage, query, used, stage.folder)))
-            stage.progress((index + 1) / len(queries))
+        sources = footage.sources(FootageMemory(database, stage.video))
+        gathering = Gathering(sources, stage.folder, stage.progress, last_try=stage.last_try)
+        clips = [_keep(stage, store, fetched) for fetched in gathering.clips(_queries(brief, script))]
         made = BackgroundClips(clips=tuple(clips))
         yield from results(
             made,
             {
                 "clips": len(clips),
                 "sources": ", ".join(sorted({clip.credit.source for clip in clips})),
-                "list": dg.MetadataValue.table(
-                    [
-                        dg.TableRecord(
-                            {
-                                "scene": clip.scene + 1,
-                                "shows": clip.label,
-                                "terms": ", ".join(clip.terms),
-                                "source": clip.credit.source,
-                                "author": clip.credit.author,
-                                "licence": clip.credit.licence,
-                            }
-                        )
-                        for clip in clips
-                    ]
-                ),
+                "list": dg.MetadataValue.table([_row(clip) for clip in clips]),
+                **({"passed over": "\n".join(gathering.passed_over)} if gathering.passed_over else {}),
             },
             check_clips(made, brief.request.size),
         )
+
+
+def _row(clip: Clip) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "scene": clip.scene + 1,
+            "shows": clip.label,
+            "terms": ", ".join(clip.terms),
+            "found by": clip.found_by,
+            "source": clip.credit.source,
+            "author": clip.credit.author,
+            "licence": clip.credit.licence,
+            "link": clip.credit.url or "",
+        }
+    )
 
 
 def _queries(brief: Brief, script: Script) -> list[FootageQuery]:
@@ -92,20 +94,11 @@ def _queries(brief: Brief, script: Script) -> list[FootageQuery]:
                     mood=mood_of(request.music),
                     seed=request.random_seed,
                     used=frozenset(),
+                    # A language model is told to give its terms in English.
+                    language="en" if script.model else script.language,
                 )
             )
     return queries
-
-
-def _fetch(footage: Footage, query: FootageQuery, used: frozenset[str], into: Path) -> FetchedClip:
-    from dataclasses import replace
-
-    query = replace(query, used=used)
-    for source in footage.sources():
-        found = source.fetch(query, into)
-        if found is not None:
-            return found
-    raise PermanentFailure(f"no footage source has anything for scene {query.scene + 1}: add illustrated to CM_FOOTAGE")
 
 
 def _keep(stage: Stage, store: ArtifactStore, fetched: FetchedClip) -> Clip:

@@ -54,12 +54,16 @@ class Stage:
         video: whose it is.
         name: the stage.
         folder: for files in the making; gone afterwards.
+        last_try: whether a transient failure would end the run.
     """
 
-    def __init__(self, video: str, name: str, folder: Path, database: Database, attempt: int) -> None:
+    def __init__(
+        self, video: str, name: str, folder: Path, database: Database, attempt: int, *, last_try: bool
+    ) -> None:
         self.video = video
         self.name = name
         self.folder = folder
+        self.last_try = last_try
         self._database = database
         self._attempt = attempt
         self._told = 0.0
@@ -117,7 +121,7 @@ class Stages:
         try:
             self._database.report_progress(video, name, Step(0.0, attempt))
             with _time_limit(policy.time_limit):
-                yield Stage(video, name, folder, self._database, attempt)
+                yield Stage(video, name, folder, self._database, attempt, last_try=_tried(context) >= policy.retries)
             self._database.report_progress(video, name, Step(1.0, attempt))
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
@@ -161,11 +165,16 @@ def _again(context: _Context, policy: StagePolicy, error: Exception) -> _End:
 
     Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
     """
-    tried = sum(1 for cause in _earlier(context) if cause != AskedToWait.__name__)
+    tried = _tried(context)
     if tried >= policy.retries:
         return dg.Failure(_said(error), allow_retries=False)
     delay = policy.first_delay * 2**tried * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
     return dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay)
+
+
+def _tried(context: _Context) -> int:
+    """Earlier attempts of this step of this run that failed; waits are none."""
+    return sum(1 for cause in _earlier(context) if cause != AskedToWait.__name__)
 
 
 def _wait(context: _Context, wait: AskedToWait) -> _End:

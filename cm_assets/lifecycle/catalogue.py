@@ -40,7 +40,7 @@ def catalogue(settings: Settings) -> Catalogue:
     from cm_assets.engines.writing.choice import NO_MODEL
     from cm_assets.media.music import known
 
-    check_names(settings.footage)
+    check_names(settings.footage, settings.missing_keys)
     return Catalogue(
         voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
         music=known(settings.music_folder),

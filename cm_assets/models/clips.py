@@ -1,5 +1,6 @@
 """What is seen under the narration: footage, a picture, or layers that the render puts together."""
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +9,8 @@ from pydantic import Field, NonNegativeInt, PositiveInt
 
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import Model, Seconds
+
+Step = Literal["terms", "broader", "narration", "unconfirmed", ""]
 
 
 class Credit(Model):
@@ -61,6 +64,9 @@ class ClipSpec(Model):
         key: identity of the content, so that no clip is shown twice.
         label: what a person would call it, such as `rocket, night sky`.
         terms: the search terms that found it; empty when nothing matched.
+        found_by: how a stock site was asked: `terms` (one of the scene's, and the clip's own words match it), `broader`
+            (a part of one), `narration` (words of the text), `unconfirmed` (the site found it for one of the scene's
+            terms, and its own words do not say so); empty for other sources.
         width, height: of the picture as shown, rotation applied; pixels. For layers: the canvas.
         seconds: usable length; None for pictures and layers, which have any length.
         layers: back to front.
@@ -72,6 +78,7 @@ class ClipSpec(Model):
     key: str
     label: str = ""
     terms: tuple[str, ...] = ()
+    found_by: Step = ""
     width: PositiveInt
     height: PositiveInt
     seconds: Seconds | None = None
@@ -115,6 +122,7 @@ class FootageQuery:
         mood: the music's mood, for colours: `calm`, `energetic`, `happy`, `nostalgic`, `tender`.
         seed: for repeatable choices; the same query always gives the same clip.
         used: keys of clips that this video shows already.
+        language: of the terms, BCP 47.
     """
 
     scene: int
@@ -128,3 +136,10 @@ class FootageQuery:
     mood: str
     seed: int
     used: frozenset[str]
+    language: str = "en"
+
+    @property
+    def slot(self) -> str:
+        """Which place of which video this is a query for: the same as long as what is asked for is the same."""
+        asked = (self.scene, self.shot, self.text, self.terms, self.width, self.height, self.language)
+        return hashlib.sha256(repr(asked).encode()).hexdigest()[:32]

@@ -1,6 +1,6 @@
 """The four protocols of the outside world, how work reports on itself, and what a platform is given to remember."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -52,7 +52,7 @@ class Voice(Protocol):
 
 
 class FootageSource(Protocol):
-    """Finds or makes a clip for a scene."""
+    """Finds or makes a clip for a scene, on this machine; for stock sites there is `engines/footage/stock.py`."""
 
     name: str
 
@@ -66,30 +66,8 @@ class FootageSource(Protocol):
         """
 
 
-class Held(Protocol):
-    """The ledger's row of one post, in the hands of whoever is posting it."""
-
-    @property
-    def entry(self) -> LedgerEntry:
-        """What is known of the post."""
-
-    def note(self, **changes: Any) -> None:
-        """Write fields of the entry down, durably, before anything follows from them; and go on holding it.
-
-        Raises:
-            AskedToWait: it was not written, since somebody else holds the row by now.
-        """
-
-
-class Ledger(Protocol):
-    """What was begun on platforms, kept where every process and host of a home sees it."""
-
-    def hold(self, video_id: str, platform: str) -> AbstractContextManager[Held]:
-        """Keep the row of a post for oneself for as long as the block runs and notes something now and then.
-
-        Raises:
-            AskedToWait: somebody else holds it.
-        """
+from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager
 
 
 class Platform(Protocol):

@@ -91,14 +91,21 @@ class DiskWatch:
             yield
 
     def _trim(self) -> None:
-        """Take from the caches what is too much, the encoded shots first."""
+        """Take from the caches what is too much, the encoded shots first, then downloaded clips."""
         excess = self._disk.use().excess
         if excess <= 0 or not self._sizes[CACHE]:
             return
+        from cm_assets.engines.footage.downloads import Downloads
+
         segments = self._settings.cache / "segments"
         before = _bytes(segments)
         SegmentCache(segments, max(0, before - excess)).trim()
         freed = before - _bytes(segments)
+        if freed < excess:
+            clips = self._settings.cache / "footage"
+            before = _bytes(clips)
+            Downloads(clips, max(0, before - (excess - freed))).trim()
+            freed += before - _bytes(clips)
         freed += _drop_copies(self._settings.cache / "artifacts", excess - freed)
         if freed > 0:
             log.warning("%s of caches went: there is too little disk space", size(freed))

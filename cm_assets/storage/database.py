@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0006"
+HEAD = "0008"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -166,6 +166,10 @@ class Database:
     def writing(self) -> AbstractContextManager["sa.Connection"]:
         """A transaction for the other modules of this room."""
         return self._write()
+
+    def putting(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> "sa.Executable":
+        """For the other modules of this room: the statement that overwrites the row of a key, or makes it."""
+        return self._put(table, key, values)
 
     def add(self, request: StoredRequest) -> None:
         """Store a request.

@@ -134,6 +134,24 @@ credentials = sa.Table(
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
 )
 
+clip_uses = sa.Table(
+    "clip_uses",
+    metadata,
+    sa.Column("video_id", sa.String(64), primary_key=True),
+    sa.Column("slot", sa.String(32), primary_key=True),
+    sa.Column("key", sa.String(64), nullable=False),
+    sa.Column("used_at", sa.Float, nullable=False),
+    sa.Index("clip_uses_by_key", "key", "used_at"),
+    sa.Index("clip_uses_by_age", "used_at"),
+)
+
+services = sa.Table(
+    "services",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("rests_until", sa.Float, nullable=False),
+)
+
 endpoints = sa.Table(
     "endpoints",
     metadata,

@@ -96,6 +96,18 @@ def test_caches_give_way_the_least_used_first(tmp_path: Path) -> None:
     assert place.disk.full() == ""
 
 
+def test_downloaded_clips_give_way_after_encoded_shots(tmp_path: Path) -> None:
+    others = Place(tmp_path).others()
+    place = Place(tmp_path, max_disk=others + 350 * KB)
+    shot = place.cache("segments/a.mp4", 300 * KB)
+    old, new = place.cache("footage/old.mp4", 300 * KB, 100), place.cache("footage/new.mp4", 300 * KB)
+    place.look()
+    assert not shot.exists()
+    assert not old.exists()
+    assert new.exists()
+    assert place.disk.use().parts["cache"] <= 301 * KB
+
+
 def test_copies_of_remote_artifacts_give_way_unless_somebody_may_read_them(tmp_path: Path) -> None:
     others = Place(tmp_path).others()
     place = Place(tmp_path, max_disk=others + 100 * KB)

@@ -9,9 +9,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, NonNegativeInt, StringConstraints
 
+from cm_assets.engines.platforms.description import describe
 from cm_assets.models.base import Model, Seconds, Sha256
 from cm_assets.models.clips import Credit
 from cm_assets.partitions import VideoId
+
+LONGEST = 100_000
+"""Characters of a description in the feed, which has no limit of its own."""
 
 RECORD = "post.json"
 """Name of a post's record within its folder."""
@@ -99,7 +103,7 @@ def feed(records: Sequence[Record], folder: Path) -> str:
             title=legal(record.title),
             link=f"{home}/index.html#{record.id}",
             # Readers take a description for HTML: it is escaped once as text, and once more as XML.
-            description=html.escape(legal(record.description), quote=False),
+            description=html.escape(legal(describe(record.description, record.credits, LONGEST)), quote=False),
             unique_id=record.id,
             unique_id_is_permalink=False,
             pubdate=record.published_at,
