@@ -6,6 +6,7 @@ Those are read in `resources`, and in `engines/notifying` where people and progr
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,21 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
     return rates
 
 
+def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
+    prices = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        model, _, amounts = part.rpartition("=")
+        try:
+            found = tuple(Decimal(one.strip()) for one in amounts.split("/"))
+        except InvalidOperation:
+            found = ()
+        fine = all(one.is_finite() and 0 <= one <= 1_000_000 for one in found)
+        if not model.strip() or len(found) not in {2, 3} or not fine:
+            raise ValueError(f"{part!r} is no price: say it as in gpt-5-mini=0.25/2.00")
+        prices[model.strip()] = found
+    return prices
+
+
 class Settings(BaseSettings):
     """What can be configured. Each field is the variable `CM_<FIELD>`.
 
@@ -56,6 +72,10 @@ class Settings(BaseSettings):
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
         openai_model: model that writes scripts for topics.
+        prices: US dollars for a million tokens read/written, such as `gpt-5-mini=0.25/2.00`, with a third figure for
+            those read again; several apart by semicolons.
+        budget_per_video: US dollars that the language model may cost for one video; None for any amount.
+        budget_per_day: US dollars that it may cost from midnight to midnight UTC; None for any amount.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
         max_concurrent_runs: videos in the making at once.
@@ -83,6 +103,9 @@ class Settings(BaseSettings):
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
+    prices: Annotated[Mapping[str, tuple[Decimal, ...]], NoDecode] = {}
+    budget_per_video: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
+    budget_per_day: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
     rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = {}
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
@@ -106,6 +129,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_rates(cls, value: object) -> object:
         return _rates(value) if isinstance(value, str) else value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _read_prices(cls, value: object) -> object:
+        return _prices(value) if isinstance(value, str) else value
 
     @field_validator(
         "home",

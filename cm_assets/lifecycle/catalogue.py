@@ -16,6 +16,7 @@ class Catalogue:
         clips: names of the user's own clips.
         topics: why topics cannot be written about here, or None if they can.
         endpoints: names of those who can be told what happens.
+        unpriced: why no budget of the language model's can be kept here, or None if one can.
     """
 
     voices: Collection[str]
@@ -23,6 +24,7 @@ class Catalogue:
     clips: Collection[str]
     topics: str | None
     endpoints: Collection[str] = ()
+    unpriced: str | None = None
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -36,13 +38,19 @@ def catalogue(settings: Settings) -> Catalogue:
     from cm_assets.engines.notifying.endpoint import known_endpoints
     from cm_assets.engines.speech.catalogue import voices
     from cm_assets.engines.writing.choice import NO_MODEL
+    from cm_assets.engines.writing.prices import price_of
     from cm_assets.media.music import known
+    from cm_assets.storage.spending import unpriced
 
     check_names(settings.footage)
+    model = settings.openai_model
+    no_price = None if price_of(model, settings.prices) else unpriced(model)
+    bounded = settings.budget_per_video is not None or settings.budget_per_day is not None
     return Catalogue(
         voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
         music=known(settings.music_folder),
         clips=tuple(item.shown_name for item in read(settings.footage_folder)) if settings.footage_folder else (),
-        topics=None if settings.has_language_model else NO_MODEL,
+        topics=NO_MODEL if not settings.has_language_model else no_price if bounded else None,
         endpoints=known_endpoints(settings.notify),
+        unpriced=no_price,
     )

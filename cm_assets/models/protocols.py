@@ -1,4 +1,4 @@
-"""The four protocols of the outside world, and how long work reports on itself."""
+"""The four protocols of the outside world, what pays for it, and how long work reports on itself."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -9,6 +9,7 @@ from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.script import Script
+from cm_assets.models.spending import Reply, Usage
 
 Progress = Callable[[float], None]
 """Told the share of the work that is done, 0 to 1, as often as it changes. Cheap to call."""
@@ -32,6 +33,34 @@ class ScriptWriter(Protocol):
         Raises:
             Failure: one of its three classes.
         """
+
+
+class Purse(Protocol):
+    """Pays for the calls of a language model that one script takes, and keeps their answers until it is made."""
+
+    def kept(self, call: str) -> Reply | None:
+        """The answer to a call that was paid for before; None if there is none.
+
+        Args:
+            call: hash of all that is asked.
+        """
+
+    def reserve(self, call: str, most: Usage) -> int:
+        """Count the most that a call can cost, before it is made; the reservation.
+
+        Raises:
+            AskedToWait: the day's budget does not allow it.
+            PermanentFailure: the video's budget does not.
+        """
+
+    def settle(self, reservation: int, reply: Reply) -> None:
+        """Count what a call cost instead, and keep its answer."""
+
+    def release(self, reservation: int) -> None:
+        """Count nothing for a call after all: it was not answered and is not billed."""
+
+    def forget(self) -> None:
+        """Keep no answer: they led nowhere, and the same questions are to be asked again."""
 
 
 class Voice(Protocol):
