@@ -100,9 +100,9 @@ def test_what_has_no_known_price_has_no_known_cost(database: Database) -> None:
     spending.settle(spending.reserve("x", CENT), reply())
     assert spending.bill().cost is None
     assert spending.bill().completion == 3_000
-    for budget in ({"per_video": "1"}, {"per_day": "1"}):
+    for bounded in (paying(database, price=None, per_video="1"), paying(database, price=None, per_day="1")):
         with pytest.raises(PermanentFailure, match=r'CM_PRICES="m=0\.25/2\.00"'):
-            paying(database, price=None, **budget).reserve("x", CENT)
+            bounded.reserve("x", CENT)
 
 
 def test_a_server_of_ones_own_costs_nothing_and_no_budget_is_in_its_way(database: Database) -> None:

@@ -26,6 +26,8 @@ TEMPLATE_TOKENS = 500
 
 _PASSING = frozenset({408, 409, 425})
 
+_UNSENT = frozenset({"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
+
 _TOO_LONG = re.compile(r"context (?:length|size|window)|is too large|at most \d+ completion tokens")
 
 Messages = Sequence[Mapping[str, str]]
@@ -115,7 +117,6 @@ class Chat:
 
     def _paid(self, reservation: int, question: Question) -> tuple[Any, float]:
         """What the endpoint answers, and after how many seconds. What it does not bill is not counted."""
-        import httpx
         import openai
 
         began = time.monotonic()
@@ -132,18 +133,21 @@ class Chat:
                 self._purse.release(reservation)
                 self._fail(error)
             except openai.APITimeoutError as error:
-                if isinstance(error.__cause__, httpx.ConnectTimeout):
-                    self._purse.release(reservation)
+                self._release_unsent(reservation, error)
                 raise TransientFailure(f"the language model did not answer within {self._timeout:g} s") from None
             except openai.APIConnectionError as error:
-                # Where the connection broke later, the model may have written and be billed: that stays counted.
-                if isinstance(error.__cause__, (httpx.ConnectError, httpx.UnsupportedProtocol, httpx.InvalidURL)):
-                    self._purse.release(reservation)
+                self._release_unsent(reservation, error)
                 raise TransientFailure(
                     "the language model's endpoint cannot be reached: check OPENAI_BASE_URL"
                 ) from None
             except (openai.APIError, ValueError, RecursionError):
                 return None, time.monotonic() - began
+
+    def _release_unsent(self, reservation: int, error: Exception) -> None:
+        """Count nothing for a question that was never sent. Where it broke off later, it may be billed: it stays."""
+        # By name: some releases of the client bring an HTTP library of their own, with the same classes.
+        if type(error.__cause__).__name__ in _UNSENT:
+            self._purse.release(reservation)
 
     def _create(self, client: "OpenAI", question: Question) -> Any:
         import openai
@@ -240,10 +244,7 @@ class _Options:
     @classmethod
     def first(cls, question: Question, base_url: str | None) -> "_Options":
         wanted = {"name": "script", "strict": True, "schema": question.schema}
-        # OpenAI's newer models refuse the older name; several compatible servers overlook the newer one, and write on.
-        own = base_url is None or urlsplit(base_url).hostname == "api.openai.com"
-        limit = "max_completion_tokens" if own else "max_tokens"
-        return cls(limit, question.tokens, {"type": "json_schema", "json_schema": wanted})
+        return cls(limit_for(base_url), question.tokens, {"type": "json_schema", "json_schema": wanted})
 
     def as_asked(self) -> dict[str, Any]:
         return {self.limit: self.tokens} | ({"response_format": self.format} if self.format is not None else {})
@@ -261,6 +262,15 @@ class _Options:
             schema = self.format["type"] == "json_schema"
             return replace(self, format={"type": "json_object"} if schema else None)
         return None
+
+
+def limit_for(base_url: str | None) -> str:
+    """What an endpoint calls the limit of tokens, as a first guess.
+
+    OpenAI's newer models refuse the older name; several compatible servers overlook the newer one, and write on.
+    """
+    own = base_url is None or urlsplit(base_url).hostname == "api.openai.com"
+    return "max_completion_tokens" if own else "max_tokens"
 
 
 def _usage(completion: Any) -> Usage | None:

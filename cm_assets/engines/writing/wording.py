@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib import resources
 
@@ -22,9 +22,14 @@ def prompt(name: str) -> str:
 
 @cache
 def version() -> str:
-    """Which prompts write scripts, such as `script.v2-1f0e9c3a`: the hash tells an edit that kept the file's name."""
-    texts = "\0".join(prompt(name) for name in (SCRIPT, REVISE, REPAIR))
-    return f"{SCRIPT}-{hashlib.sha256(texts.encode()).hexdigest()[:8]}"
+    """Which prompts write scripts, such as `script.v2-1f0e9c3a`."""
+    return version_of(SCRIPT, [prompt(name) for name in (SCRIPT, REVISE, REPAIR)])
+
+
+def version_of(name: str, texts: Iterable[str]) -> str:
+    """The version of prompts by name and content: the hash tells an edit that kept the file's name."""
+    content = "\0".join(texts).encode()
+    return f"{name}-{hashlib.sha256(content).hexdigest()[:8]}"
 
 
 def words_wanted(request: VideoRequest) -> int:
