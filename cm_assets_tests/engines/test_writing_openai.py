@@ -1,10 +1,12 @@
 import itertools
 import json
 import logging
+import re
 import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,9 +16,9 @@ from cm_assets.checks.script import check_script
 from cm_assets.engines.writing.choice import NO_MODEL, writer_for
 from cm_assets.engines.writing.drafts import schema
 from cm_assets.engines.writing.openai import OpenAIWriter
-from cm_assets.engines.writing.wording import brief, version
+from cm_assets.engines.writing.wording import brief, version, version_of
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, TransientFailure
-from cm_assets.models.request import VideoRequest
+from cm_assets.models.request import PostRequest, VideoRequest
 from cm_assets.models.script import Script
 from cm_assets.models.spending import Price
 from cm_assets.storage.database import Database
@@ -153,6 +155,9 @@ def test_the_posts_own_words_come_before_the_models() -> None:
         (answer(a_script(title="")), "title"),
         (answer(a_script(words=30)), "write about 104"),
         (answer(a_script(words=600)), "write about 104"),
+        (answer(a_script(scenes=[{"text": "Many words. " * 50, "search_terms": ["x"]}])), "scene 1 has 100 words"),
+        (answer("{" * 50_000), "JSON"),
+        (answer('{"a":' * 20_000), "JSON"),
         (truncated(), "cut off"),
     ],
 )
@@ -173,7 +178,18 @@ def test_two_bad_answers_fail_and_are_worth_a_retry() -> None:
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("wrapped", ["```json\n{}\n```", "<think>hm</think>\n{}", "Here it is:\n\n{}"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "```json\n{}\n```",
+        "```\n{}\n```\nI hope that {this} helps.",
+        "<think>hm</think>\n{}",
+        '<think>They want {title}, so: {"title": "no", "scenes": []}</think>\n\n```json\n{}\n```',
+        "Okay, first {one}.\n</think>\n{}",
+        "Here it is:\n\n{}",
+        'With {"title": "Night trains"} in mind, here is [the] script {as asked}: {} {"done": true}',
+    ],
+)
 def test_json_in_a_wrapping_is_found(wrapped: str) -> None:
     with OpenAIServer([answer(wrapped.replace("{}", a_script()))]) as server:
         assert write(server).title == "Night trains"
@@ -240,6 +256,39 @@ def test_what_no_voice_speaks_is_taken_out() -> None:
     assert script.scenes[0].text == "The night train runs slowly , daily, from Vienna to Paris and on to the sea."
     assert script.scenes[0].search_terms == ("Night Train", "night train", "b", "sea")
     assert (script.title, script.hashtags) == ("A b title", ("one", "twowords"))
+
+
+@pytest.mark.parametrize(
+    ("platform", "changes", "complaint"),
+    [
+        ("youtube", {"description": "\u6d77" * 1900}, "description has 5700 bytes; youtube takes 5000"),
+        ("youtube", {"hashtags": ["x" * 60 + str(n) for n in range(9)]}, "hashtags have 557 characters"),
+        ("tiktok", {"description": "\U0001f682" * 1200}, "tiktok takes 2200"),
+    ],
+)
+def test_what_a_platform_would_refuse_is_mended(platform: str, changes: dict[str, Any], complaint: str) -> None:
+    asked = TOPIC.model_copy(update={"platforms": ("outbox", platform)})
+    with OpenAIServer([answer(a_script(**changes))]) as server:
+        assert write(server, asked).scenes
+        assert complaint in server.requests[1].body["messages"][3]["content"]
+    with OpenAIServer([answer(a_script(**changes))]) as server:
+        write(server)
+        assert len(server.requests) == 1, "the outbox takes it"
+
+
+def test_what_the_request_says_itself_is_not_the_models_to_mend() -> None:
+    post = PostRequest(description="x" * 2200, hashtags=("mine",))
+    asked = TOPIC.model_copy(update={"platforms": ("tiktok",), "post": post})
+    with OpenAIServer() as server:
+        assert write(server, asked).description == "x" * 2200
+        assert len(server.requests) == 1
+
+
+def test_an_edited_prompt_is_another_version_under_its_old_name() -> None:
+    assert re.fullmatch(r"script\.v\d+-[0-9a-f]{8}", version())
+    assert version_of("script.v2", ["one", "two"]) == version_of("script.v2", ["one", "two"])
+    edits = {version_of("script.v2", texts) for texts in (["one", "two"], ["one", "two."], ["one t", "wo"])}
+    assert len(edits) == 3
 
 
 def test_words_to_avoid_are_avoided_as_whole_words() -> None:

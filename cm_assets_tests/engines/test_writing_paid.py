@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from cm_assets.engines.writing.chat import limit_for
 from cm_assets.engines.writing.openai import OpenAIWriter
@@ -14,6 +15,7 @@ from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Transi
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.script import Scene, Script
 from cm_assets.models.spending import Bill, Price
+from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 from cm_assets.storage.spending import Budget, Spending
 from cm_assets_tests.emulators.openai_server import (
@@ -233,3 +235,29 @@ def test_prices_come_from_the_settings_first() -> None:
     own = {"gpt-5-mini": (Decimal(1), Decimal(2)), "qwen3:8b": (Decimal(0), Decimal(0), Decimal(0))}
     assert price_of("gpt-5-mini", own) == Price(prompt=Decimal(1), completion=Decimal(2), cached=Decimal(1))
     assert price_of("qwen3:8b", own) == Price(prompt=Decimal(0), completion=Decimal(0), cached=Decimal(0))
+
+
+def test_settings_say_prices_and_budgets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_PRICES", "gpt-5-mini=0.25/2.00; org/qwen3:8b=0/0 ;a=b=1/2/0.5;")
+    monkeypatch.setenv("CM_BUDGET_PER_VIDEO", "0.05")
+    settings = Settings()
+    assert settings.prices == {
+        "gpt-5-mini": (Decimal("0.25"), Decimal(2)),
+        "org/qwen3:8b": (Decimal(0), Decimal(0)),
+        "a=b": (Decimal(1), Decimal(2), Decimal("0.5")),
+    }
+    assert (settings.budget_per_video, settings.budget_per_day) == (Decimal("0.05"), None)
+
+
+@pytest.mark.parametrize("wrong", ["m", "m=1", "m=1/x", "m=1/-2", "m=1/nan", "m=1/2/3/4", "=1/2", "m=1/inf"])
+def test_a_price_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("CM_PRICES", wrong)
+    with pytest.raises(ValidationError, match="prices"):
+        Settings()
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "much"])
+def test_a_budget_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    monkeypatch.setenv("CM_BUDGET_PER_DAY", wrong)
+    with pytest.raises(ValidationError, match="budget_per_day"):
+        Settings()
