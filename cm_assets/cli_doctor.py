@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from cm_assets.models.base import Failure, PermanentFailure
@@ -128,14 +129,36 @@ def _model(settings: Settings) -> str:
         return "none, which scenes and source_text do not need; for topics set OPENAI_API_KEY or OPENAI_BASE_URL"
     address = os.environ.get("OPENAI_BASE_URL")
     if not address:
-        return f"{settings.openai_model} at OpenAI"
+        return f"{settings.openai_model} at OpenAI; {_costs(settings)}"
     parts = urlsplit(address)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     try:
         with socket.create_connection((parts.hostname or "", port), timeout=2):
-            return f"{settings.openai_model} at {parts.scheme}://{parts.hostname}:{port}"
+            pass
     except OSError:
         raise OSError(f"nothing answers at {parts.hostname}:{port}: check OPENAI_BASE_URL") from None
+    return f"{settings.openai_model} at {parts.scheme}://{parts.hostname}:{port}; {_costs(settings)}"
+
+
+def _costs(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.engines.writing.prices import price_of
+    from cm_assets.models.spending import dollars
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.spending import spent_on, unpriced
+
+    price = price_of(settings.openai_model, settings.prices)
+    bounds = {"a video": settings.budget_per_video, "a day": settings.budget_per_day}
+    limits = [f"{dollars(most)} {what}" for what, most in bounds.items() if most is not None]
+    if price is None and limits:
+        raise PermanentFailure(unpriced(settings.openai_model))
+    try:
+        spent = spent_on(Database(settings.database), datetime.now(UTC))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    said = "its price is not known" if price is None else f"${price.prompt}/${price.completion} a million tokens"
+    return f"{said}; {dollars(spent)} spent today; budget: {', '.join(limits) or 'none'}"
 
 
 def _artifacts(settings: Settings) -> str:

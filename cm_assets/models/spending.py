@@ -89,7 +89,7 @@ NOTHING: Final = Bill()
 
 
 def dollars(amount: Usd) -> str:
-    """An amount for people, such as `$0.0123`; small ones with the digits that they need."""
-    if amount == 0 or amount >= Decimal("0.0001"):
-        return f"${amount:.4f}"
-    return f"${amount:.9f}".rstrip("0")
+    """An amount for people, such as `$1.50` and `$0.0123`; small ones with the digits that they need."""
+    digits = f"{amount:.{4 if amount == 0 or amount >= Decimal('0.0001') else 9}f}".rstrip("0")
+    whole, _, part = digits.partition(".")
+    return f"${whole}.{part:0<2}"

@@ -251,7 +251,7 @@ def test_when_the_day_is_used_up_the_run_ends_and_says_until_when(
     assert "script" in make(tmp_path).made
     before = midnight()
     made = make(tmp_path, "b-video", request=TOPIC | {"tone": "dry"})
-    assert "CM_BUDGET_PER_DAY), is used up: $0.0430 are spent" in made.said
+    assert "CM_BUDGET_PER_DAY), is used up: $0.043 are spent" in made.said
     assert made.resume_at is not None
     assert before - timedelta(minutes=1) < made.resume_at <= midnight() + timedelta(minutes=1)
     assert len(server.requests) == 1

@@ -68,7 +68,8 @@ def test_what_is_read_again_costs_less_and_parts_of_a_billionth_count_whole() ->
 
 
 @pytest.mark.parametrize(
-    ("amount", "said"), [("0", "$0.0000"), ("1.5", "$1.5000"), ("0.0123", "$0.0123"), ("0.0000005", "$0.0000005")]
+    ("amount", "said"),
+    [("0", "$0.00"), ("1.5", "$1.50"), ("20", "$20.00"), ("0.0123", "$0.0123"), ("0.0000005", "$0.0000005")],
 )
 def test_amounts_are_shown_with_the_digits_that_they_need(amount: str, said: str) -> None:
     assert dollars(Decimal(amount)) == said
@@ -118,7 +119,7 @@ def test_a_video_does_not_cost_more_than_its_budget_retries_and_lost_calls_inclu
     spending.reserve("y", CENT)  # whoever made this call has died
     later = paying(database, since=7, per_video="0.03")
     later.settle(later.reserve("z", CENT), reply())
-    with pytest.raises(PermanentFailure, match=r"\$0\.0300, does not allow .*\$0\.0300 are spent.*CM_BUDGET_PER_VIDEO"):
+    with pytest.raises(PermanentFailure, match=r"\$0\.03, does not allow .*\$0\.03 are spent.*CM_BUDGET_PER_VIDEO"):
         later.reserve("z2", CENT)
     paying(database, "b", per_video="0.03").reserve("x", CENT)
 
@@ -128,7 +129,7 @@ def test_when_the_day_is_used_up_it_is_tomorrow_in_utc(database: Database) -> No
     spending.settle(spending.reserve("x", CENT), reply())
     other = paying(database, "b", per_day="0.02")
     other.settle(other.reserve("x", CENT), reply())
-    with pytest.raises(AskedToWait, match=r"\$0\.0200 \(CM_BUDGET_PER_DAY\), is used up") as told:
+    with pytest.raises(AskedToWait, match=r"\$0\.02 \(CM_BUDGET_PER_DAY\), is used up") as told:
         paying(database, "c", per_day="0.02").reserve("x", CENT)
     assert told.value.seconds == 5400
     paying(database, "c", per_day="0.02", now=NOW + timedelta(seconds=5400)).reserve("x", CENT)
