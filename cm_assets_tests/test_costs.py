@@ -1,6 +1,8 @@
 """What people are told of the language model's price: by status and by the doctor; and what is refused at receipt."""
 
 import json
+import signal
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -8,7 +10,9 @@ import pytest
 from cm_assets.models.spending import Price, Reply, Usage
 from cm_assets.storage.database import Database
 from cm_assets.storage.spending import Budget, Spending
-from cm_assets_tests.conftest import Home
+from cm_assets_tests.conftest import Home, until
+from cm_assets_tests.emulators.openai_server import OpenAIServer, counted
+from cm_assets_tests.test_make import slots_taken, unfinished
 
 PRICE = Price(prompt=Decimal("0.25"), completion=Decimal(2), cached=Decimal("0.025"))
 
@@ -72,3 +76,29 @@ def test_a_price_that_makes_no_sense_is_named(writing: Home) -> None:
     assert done.returncode == 2
     assert "CM_PRICES" in done.stderr
     assert "gpt-5-mini=0.25/2.00" in done.stderr
+
+
+@pytest.mark.live
+def test_when_the_days_budget_is_used_up_topics_wait_until_tomorrow_and_nothing_else_does(home: Home) -> None:
+    home.variables |= {"CM_OPENAI_MODEL": "m", "CM_PRICES": "m=1/10", "CM_BUDGET_PER_DAY": "0.07"}
+    with OpenAIServer([counted(3_000, 4_000)] * 2) as server:
+        home.variables["OPENAI_BASE_URL"] = server.base_url
+        process = home.start("up", "--port", "0")
+        videos = [topic(home, target_seconds=14, seed=number, music="none") for number in range(2)]
+
+        def waiting() -> list[str]:
+            told = {video: home.told(video) for video in videos}
+            return [video for video, status in told.items() if "is used up: $0.043" in status["waiting_for"]]
+
+        assert until(lambda: len(waiting()) == 1, 120, 0.5), home.run("list").stdout
+        (held,) = waiting()
+        tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+        assert f"{tomorrow}T00:00:0" in home.told(held)["waiting_for"]
+        (lucky,) = set(videos) - {held}
+        assert home.run("watch", lucky).returncode == 0
+        assert home.told(lucky)["cost"] == 0.043
+        assert home.made(home.request())["state"] == "published"
+        assert home.told(held)["state"] == "queued"
+        assert (unfinished(home), slots_taken(home), len(server.requests)) == (0, 0, 1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(10) == 0
