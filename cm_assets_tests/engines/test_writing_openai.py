@@ -196,8 +196,18 @@ def test_json_in_a_wrapping_is_found(wrapped: str) -> None:
         assert len(server.requests) == 1
 
 
-def test_a_server_without_schemas_is_asked_for_plain_json() -> None:
-    with OpenAIServer([NO_SCHEMAS]) as server:
+def test_lines_broken_within_a_text_are_one() -> None:
+    broken = a_script().replace("Vienna to Paris", "Vienna\nto\tParis")
+    with OpenAIServer([answer(broken)]) as server:
+        assert "from Vienna to Paris" in write(server).scenes[0].text
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [NO_SCHEMAS, Fault(400, "invalid JSON schema in format"), Fault(400, "Failed to parse grammar")]
+)
+def test_a_server_without_schemas_is_asked_for_plain_json(fault: Fault) -> None:
+    with OpenAIServer([fault]) as server:
         assert write(server).scenes
     assert [sent.body["response_format"]["type"] for sent in server.requests] == ["json_schema", "json_object"]
 

@@ -26,6 +26,9 @@ TEMPLATE_TOKENS = 500
 
 _PASSING = frozenset({408, 409, 425})
 
+_OF_THE_FORMAT = ("response_format", "schema", "grammar")
+"""Words of those who complain of the answer's format: OpenAI, vLLM and Ollama, llama.cpp."""
+
 _UNSENT = frozenset({"ConnectError", "ConnectTimeout", "UnsupportedProtocol", "InvalidURL", "LocalProtocolError"})
 
 _TOO_LONG = re.compile(r"context (?:length|size|window)|is too large|at most \d+ completion tokens")
@@ -258,7 +261,7 @@ class _Options:
         if self.limit in complaint and not self.renamed:
             other = "max_tokens" if self.limit == "max_completion_tokens" else "max_completion_tokens"
             return replace(self, limit=other, renamed=True)
-        if self.format is not None and any(word in complaint for word in ("response_format", "json_schema")):
+        if self.format is not None and any(word in complaint.lower() for word in _OF_THE_FORMAT):
             schema = self.format["type"] == "json_schema"
             return replace(self, format={"type": "json_object"} if schema else None)
         return None

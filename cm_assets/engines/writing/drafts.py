@@ -120,7 +120,8 @@ def _parsed(answer: str) -> Draft:
 def _json_in(answer: str) -> str:
     """The object with scenes in an answer, else the first object, else all of it.
 
-    Servers that ignore the schema wrap the JSON in a code fence or in words, and let models think aloud before it.
+    Servers that ignore the schema wrap the JSON in a code fence or in words, let models think aloud before it, and
+    break lines within strings.
     """
     # Some templates open the thoughts for the model, so that only their end is in the answer.
     text = re.split(r"</(?:think|thinking|reasoning)>", answer)[-1]
@@ -134,9 +135,9 @@ def _json_in(answer: str) -> str:
         except (ValueError, RecursionError):
             start = text.find("{", start + 1)
             continue
-        found.append(text[start:end])
+        found.append(json.dumps(made))
         if "scenes" in made:
-            return text[start:end]
+            return found[-1]
         start = text.find("{", end)
     whole = text.strip()
     # What begins as an object and is none is best complained of as it stands: something inside it may be one.
