@@ -97,7 +97,7 @@ def test_an_endpoint_that_cannot_be_reached_is_not_paid(database: Database) -> N
     assert purse.bill() == Bill()
 
 
-@pytest.mark.parametrize("fault", [RESET, slow(20)])
+@pytest.mark.parametrize("fault", [RESET, slow(20), Fault(502), Fault(504), Fault(524)])
 def test_a_call_that_broke_off_may_be_billed_and_counts(database: Database, fault: Fault) -> None:
     purse = spending(database)
     with OpenAIServer([fault]) as server, pytest.raises(TransientFailure):

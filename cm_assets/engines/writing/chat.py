@@ -26,6 +26,9 @@ TEMPLATE_TOKENS = 500
 
 _PASSING = frozenset({408, 409, 425})
 
+_MAYBE_BILLED = frozenset({408, 502, 504, 524})
+"""Answers of those in between, who did not wait for the one that writes."""
+
 _OF_THE_FORMAT = ("response_format", "schema", "grammar")
 """Words of those who complain of the answer's format: OpenAI, vLLM and Ollama, llama.cpp."""
 
@@ -55,7 +58,7 @@ class Question:
     def most(self) -> Usage:
         """The tokens that it can take: no token is shorter than a byte."""
         written = [message["content"] for message in self.messages] + [json.dumps(self.schema)]
-        prompt = sum(len(text.encode()) for text in written) + TEMPLATE_TOKENS
+        prompt = sum(len(text.encode("utf-8", "surrogatepass")) for text in written) + TEMPLATE_TOKENS
         return Usage(prompt=prompt, completion=self.tokens)
 
 
@@ -133,7 +136,8 @@ class Chat:
                 self._purse.release(reservation)
                 raise
             except openai.APIStatusError as error:
-                self._purse.release(reservation)
+                if error.status_code not in _MAYBE_BILLED:
+                    self._purse.release(reservation)
                 self._fail(error)
             except openai.APITimeoutError as error:
                 self._release_unsent(reservation, error)
@@ -192,9 +196,8 @@ class Chat:
         choice = choices[0] if choices else None
         message, finish = getattr(choice, "message", None), getattr(choice, "finish_reason", None)
         content, refusal = getattr(message, "content", None), getattr(message, "refusal", None)
-        reply = Reply(
-            content=content if isinstance(content, str) else "", cut=finish == "length", usage=usage, seconds=seconds
-        )
+        content = self.without_key(content) if isinstance(content, str) else ""
+        reply = Reply(content=content, cut=finish == "length", usage=usage, seconds=seconds)
         self._purse.settle(reservation, reply)
         if refusal or finish == "content_filter":
             self._purse.forget()
