@@ -42,8 +42,12 @@ def purse(tmp_path: Path) -> Iterator[Spending]:
 
 def ask(chat: Chat, text: str) -> dict[str, object]:
     messages = [{"role": "system", "content": SYSTEM}, {"role": "user", "content": text}]
-    reply = chat.ask(Question(messages, SCHEMA, tokens=300, least=50))
+    question = Question(messages, SCHEMA, tokens=300, least=50)
+    reply = chat.ask(question)
     assert not reply.cut
+    assert reply.usage is not None
+    assert reply.usage.prompt <= question.most().prompt, "what is reserved is enough"
+    assert reply.usage.completion <= question.most().completion
     made: dict[str, object] = json.loads(reply.content)
     return made
 
