@@ -5,6 +5,7 @@ import shutil
 import socket
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 from cm_assets.models.base import Failure, PermanentFailure
@@ -154,10 +155,10 @@ def _model(settings: Settings) -> str:
         return "none, which scenes and source_text do not need; for topics set OPENAI_API_KEY or OPENAI_BASE_URL"
     address = os.environ.get("OPENAI_BASE_URL")
     if not address:
-        return f"{settings.openai_model} at OpenAI"
+        return f"{settings.openai_model} at OpenAI; {_costs(settings)}"
     try:
-        return f"{settings.openai_model} at {_answers(address)}"
-    except OSError as error:
+        return f"{settings.openai_model} at {_answers(address)}; {_costs(settings)}"
+    except ConnectionError as error:
         raise OSError(f"{error}: check OPENAI_BASE_URL") from None
 
 
@@ -165,7 +166,7 @@ def _answers(address: str) -> str:
     """Where somebody takes connections, for people: without what an address may hold beside the host.
 
     Raises:
-        OSError: nobody does.
+        ConnectionError: nobody does.
     """
     parts = urlsplit(address)
     port = parts.port or (443 if parts.scheme == "https" else 80)
@@ -173,7 +174,7 @@ def _answers(address: str) -> str:
         with socket.create_connection((parts.hostname or "", port), timeout=2):
             return f"{parts.scheme}://{parts.hostname}:{port}"
     except OSError:
-        raise OSError(f"nothing answers at {parts.hostname}:{port}") from None
+        raise ConnectionError(f"nothing answers at {parts.hostname}:{port}") from None
 
 
 def _platforms(settings: Settings) -> str:
@@ -192,6 +193,27 @@ def _platforms(settings: Settings) -> str:
     except SQLAlchemyError:
         raise OSError("the database does not answer: check CM_DATABASE_URL") from None
     return "\n".join(lines)
+
+
+def _costs(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.engines.writing.prices import price_of
+    from cm_assets.models.spending import dollars
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.spending import spent_on, unpriced
+
+    price = price_of(settings.openai_model, settings.prices)
+    bounds = {"a video": settings.budget_per_video, "a day": settings.budget_per_day}
+    limits = [f"{dollars(most)} {what}" for what, most in bounds.items() if most is not None]
+    if price is None and limits:
+        raise PermanentFailure(unpriced(settings.openai_model))
+    try:
+        spent = spent_on(Database(settings.database), datetime.now(UTC))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    said = "its price is not known" if price is None else f"${price.prompt}/${price.completion} a million tokens"
+    return f"{said}; {dollars(spent)} spent today; budget: {', '.join(limits) or 'none'}"
 
 
 def _artifacts(settings: Settings) -> str:

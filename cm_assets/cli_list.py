@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cm_assets.models.spending import dollars
 from cm_assets.models.status import StageStatus, Status
 
 COLOURS = {
@@ -41,6 +43,9 @@ def show_status(status: Status) -> None:
     rows += [(name, link) for name, link in status.links.items()]
     if status.seconds is not None and status.size is not None:
         rows += [("length", f"{status.seconds:.1f} s, {status.size / 1e6:.1f} MB")]
+    if status.cost != 0:
+        said = "unknown: set CM_PRICES" if status.cost is None else dollars(Decimal(str(status.cost)))
+        rows += [("writing cost", said)]
     for name, said in rows:
         table.add_row(f"[dim]{name}[/dim]", _coloured(said, status) if name == "state" else escape(said))
     _console().print(table, highlight=False)

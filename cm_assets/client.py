@@ -22,6 +22,7 @@ from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.disk import DiskUse
 from cm_assets.models.request import VideoRequest
+from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
@@ -29,6 +30,7 @@ from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure
+from cm_assets.storage.spending import bills
 
 if TYPE_CHECKING:
     from cm_assets.lifecycle.calendar import Planned
@@ -339,6 +341,7 @@ class Client:
         now, engine = datetime.now(UTC), homes.somebody_works(self.settings, self.database)
         places = self.database.places([stored.id for stored in requests if stored.wanted], now)
         full = self._disk.full()
+        paid = bills(self.database, ids)
         return [
             derive(
                 stored,
@@ -349,6 +352,7 @@ class Client:
                 engine=engine,
                 at_work=at_work,
                 full=full,
+                bill=paid.get(stored.id, NOTHING),
             )
             for stored in requests
         ]

@@ -11,7 +11,7 @@ from cm_assets.assets.brief import brief
 from cm_assets.assets.published_post import published_post
 from cm_assets.assets.render import render
 from cm_assets.assets.review import review
-from cm_assets.assets.script import script
+from cm_assets.assets.script import code_version, script
 from cm_assets.assets.stage import Stages
 from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.catalogue import catalogue
@@ -54,12 +54,27 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "platforms": platforms(settings),
     }
     return dg.Definitions(
-        assets=[brief, script, audio, background_clips, render, review, *map(published_post, PLATFORMS)],
+        assets=[
+            brief,
+            _written_by(settings.openai_model),
+            audio,
+            background_clips,
+            render,
+            review,
+            *map(published_post, PLATFORMS),
+        ],
         jobs=[produce_video, publish_video, take_down_video],
         sensors=[backstop(settings)],
         resources={**resources, **(overrides or {})},
         executor=forked_executor,
     )
+
+
+def _written_by(model: str) -> dg.AssetsDefinition:
+    """The asset `script`, whose version names the language model: another one makes older scripts show as outdated."""
+    version = code_version(model)
+    named: dg.AssetsDefinition = script.map_asset_specs(lambda spec: spec.replace_attributes(code_version=version))
+    return named
 
 
 @dg.definitions

@@ -5,6 +5,7 @@ Those of the endpoints that are told what happens are `engines/notifying`'s: the
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from pydantic import Field
 
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import Model
-from cm_assets.models.protocols import Platform, ScriptWriter
+from cm_assets.models.protocols import Platform, Purse, ScriptWriter
 from cm_assets.models.request import VideoRequest
 from cm_assets.settings import STOCK_KEYS, Settings
 from cm_assets.storage.artifacts import ArtifactStore
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from cm_assets.storage.credentials import Credentials
     from cm_assets.storage.footage import FootageMemory
     from cm_assets.storage.rates import Rates
+    from cm_assets.storage.spending import Spending
 
 
 class Writers(dg.ConfigurableResource[Any]):
@@ -36,6 +38,8 @@ class Writers(dg.ConfigurableResource[Any]):
         model: the language model's name.
         base_url: of an OpenAI-compatible endpoint; the OpenAI service's own if empty.
         api_key: for it.
+        prices: by model, in US dollars for a million tokens, as text: exact.
+        budget_per_video, budget_per_day: in US dollars, as text; empty for any amount.
         rates: calls and seconds, by service.
         rates_url: where calls are counted.
     """
@@ -43,11 +47,38 @@ class Writers(dg.ConfigurableResource[Any]):
     model: str
     base_url: str = ""
     api_key: str = ""
+    prices: dict[str, list[str]] = Field(default_factory=dict)
+    budget_per_video: str = ""
+    budget_per_day: str = ""
     rates: dict[str, list[list[float]]] = Field(default_factory=dict)
     rates_url: str = ""
 
-    def writer_for(self, request: VideoRequest) -> ScriptWriter:
+    def spending(self, database: "Database", video: str, since: int, request: VideoRequest) -> "Spending":
+        """Pays for the calls that a script takes.
+
+        Args:
+            database: where that is recorded.
+            video: whose script.
+            since: storage id of its newest script, -1 if it has none.
+            request: may bring a budget of its own.
+        """
+        from cm_assets.engines.writing.prices import price_of
+        from cm_assets.storage.spending import Budget, Spending
+
+        own = {name: tuple(map(Decimal, amounts)) for name, amounts in self.prices.items()}
+        most = Decimal(self.budget_per_video) if self.budget_per_video else None
+        budget = Budget(most, Decimal(self.budget_per_day) if self.budget_per_day else None)
+        asked = None if request.budget is None else Decimal(str(request.budget))
+        if asked is not None and (most is None or asked <= most):
+            budget = Budget(asked, budget.day, "Ask for another video with a higher budget")
+        return Spending(database, video, since, model=self.model, price=price_of(self.model, own), budget=budget)
+
+    def writer_for(self, request: VideoRequest, purse: Purse) -> ScriptWriter:
         """The writer for what the request gives.
+
+        Args:
+            request: with one of scenes, source_text and topic.
+            purse: pays for the calls of a language model.
 
         Raises:
             PermanentFailure: the request gives a topic, and no language model is configured.
@@ -60,6 +91,7 @@ class Writers(dg.ConfigurableResource[Any]):
             model=self.model,
             base_url=self.base_url or None,
             api_key=self.api_key or None,
+            purse=purse,
             before_call=lambda: rates.take("openai"),
         )
 
@@ -304,6 +336,9 @@ def writers(settings: Settings) -> Writers:
         model=settings.openai_model,
         base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
         api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
+        prices={name: [str(amount) for amount in amounts] for name, amounts in settings.prices.items()},
+        budget_per_video=str(settings.budget_per_video or ""),
+        budget_per_day=str(settings.budget_per_day or ""),
         **_counts(settings),
     )
 

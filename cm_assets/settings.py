@@ -6,6 +6,7 @@ Those are read in `resources`, and in `engines/notifying` where people and progr
 import os
 import re
 from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Annotated
 
@@ -44,6 +45,21 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
     return rates
 
 
+def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
+    prices = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        model, _, amounts = part.rpartition("=")
+        try:
+            found = tuple(Decimal(one.strip()) for one in amounts.split("/"))
+        except InvalidOperation:
+            found = ()
+        fine = all(one.is_finite() and 0 <= one <= 1_000_000 for one in found)
+        if not model.strip() or len(found) not in {2, 3} or not fine:
+            raise ValueError(f"{part!r} is no price: say it as in gpt-5-mini=0.25/2.00")
+        prices[model.strip()] = found
+    return prices
+
+
 class Settings(BaseSettings):
     """What can be configured. Each field is the variable `CM_<FIELD>`.
 
@@ -67,6 +83,10 @@ class Settings(BaseSettings):
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
         openai_model: model that writes scripts for topics.
+        prices: US dollars for a million tokens read/written, such as `gpt-5-mini=0.25/2.00`, with a third figure for
+            those read again; several apart by semicolons.
+        budget_per_video: US dollars that the language model may cost for one video; None for any amount.
+        budget_per_day: US dollars that it may cost from midnight to midnight UTC; None for any amount.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         youtube_url: address of a server that stands in for YouTube's.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
@@ -99,6 +119,9 @@ class Settings(BaseSettings):
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
+    prices: Annotated[Mapping[str, tuple[Decimal, ...]], NoDecode] = {}
+    budget_per_video: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
+    budget_per_day: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
     rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = RATES
     youtube_url: str = ""
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
@@ -123,6 +146,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_rates(cls, value: object) -> object:
         return _rates(value) if isinstance(value, str) else value
+
+    @field_validator("prices", mode="before")
+    @classmethod
+    def _read_prices(cls, value: object) -> object:
+        return _prices(value) if isinstance(value, str) else value
 
     @field_validator(
         "home",

@@ -43,6 +43,7 @@ PARENTS = {
 CHECKS = {
     "script_length": ("script", False),
     "script_repetition": ("script", False),
+    "script_brand": ("script", False),
     "speech_rate": ("audio", False),
     "narration_silence": ("audio", True),
     "narration_clipping": ("audio", False),

@@ -41,6 +41,7 @@ CHECKS: Mapping[str, Mapping[str, tuple[bool, str]]] = {
     "script": {
         "script_length": (False, "The words make about as many seconds as were asked for."),
         "script_repetition": (False, "No sentence is said twice."),
+        "script_brand": (False, "The brand's words to use are there, and those to avoid are not."),
     },
     "audio": {
         "speech_rate": (False, "Between 90 and 260 words a minute, at the speed that was asked for."),

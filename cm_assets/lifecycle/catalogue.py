@@ -17,6 +17,7 @@ class Catalogue:
         topics: why topics cannot be written about here, or None if they can.
         endpoints: names of those who can be told what happens.
         accounts: the connected accounts of a platform; None if it needs none. Asked when a request names it.
+        unpriced: why no budget of the language model's can be kept here, or None if one can.
     """
 
     voices: Collection[str]
@@ -25,6 +26,7 @@ class Catalogue:
     topics: str | None
     endpoints: Collection[str] = ()
     accounts: Callable[[str], Collection[str] | None] = lambda _platform: None
+    unpriced: str | None = None
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -38,16 +40,22 @@ def catalogue(settings: Settings) -> Catalogue:
     from cm_assets.engines.notifying.endpoint import known_endpoints
     from cm_assets.engines.speech.catalogue import voices
     from cm_assets.engines.writing.choice import NO_MODEL
+    from cm_assets.engines.writing.prices import price_of
     from cm_assets.media.music import known
+    from cm_assets.storage.spending import unpriced
 
     check_names(settings.footage, settings.missing_keys)
+    model = settings.openai_model
+    no_price = None if price_of(model, settings.prices) else unpriced(model)
+    bounded = settings.budget_per_video is not None or settings.budget_per_day is not None
     return Catalogue(
         voices=tuple(voices(settings.voices, kokoro_model=settings.kokoro_model)),
         music=known(settings.music_folder),
         clips=tuple(item.shown_name for item in read(settings.footage_folder)) if settings.footage_folder else (),
-        topics=None if settings.has_language_model else NO_MODEL,
+        topics=NO_MODEL if not settings.has_language_model else no_price if bounded else None,
         endpoints=known_endpoints(settings.notify),
         accounts=lambda platform: _accounts(settings, platform),
+        unpriced=no_price,
     )
 
 

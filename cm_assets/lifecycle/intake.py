@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import Problem, RequestError
-from cm_assets.models.request import VideoRequest
+from cm_assets.models.limits import too_much
+from cm_assets.models.request import Brand, VideoRequest
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, backlog_rank
 from cm_assets.storage.database import RETIRED, Database, StoredRequest, Taken
@@ -33,6 +34,16 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     problems = []
     if request.topic is not None and catalogue.topics is not None:
         problems.append(Problem("topic", catalogue.topics))
+    if request.topic is not None and request.budget is not None and catalogue.unpriced is not None:
+        problems.append(Problem("budget", catalogue.unpriced))
+    if request.topic is None:
+        # Other words are spoken as they are: whoever asks for a tone would wait for it in vain.
+        wishes = {"tone": request.tone, "audience": request.audience, "brand": request.brand != Brand()}
+        problems += [
+            Problem(field, "is for the writer of a topic; scenes and source_text are spoken as they are")
+            for field, given in wishes.items()
+            if given
+        ]
     if request.voice not in catalogue.voices:
         problems.append(Problem("voice", f"{request.voice!r} is not known here; known: {_listed(catalogue.voices)}"))
     if request.music.lower() not in {name.lower() for name in catalogue.music}:
@@ -48,6 +59,14 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
         if platform not in PLATFORMS
     ]
     problems += [problem for platform in request.platforms for problem in _unready(request, catalogue, platform)]
+    for platform in request.platforms:
+        post = request.post.on(platform)
+        problems += [
+            Problem(f"post.{one.field}", one.why)
+            for one in too_much(
+                platform, title=post.title or "", description=post.description or "", hashtags=post.hashtags or ()
+            )
+        ]
     problems += [
         Problem("notify", f"{name!r} is not known; known: {_listed(catalogue.endpoints) or 'none, set CM_NOTIFY'}")
         for name in request.notify

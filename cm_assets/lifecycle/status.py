@@ -9,6 +9,7 @@ from cm_assets.lifecycle.plan import UPSTREAM, Posts, missing, outcome, script_a
 from cm_assets.models.base import Model
 from cm_assets.models.request import VideoRequest, working_title
 from cm_assets.models.review import Review
+from cm_assets.models.spending import NOTHING, Bill
 from cm_assets.models.status import StageStatus, State, Status
 from cm_assets.policies import PRODUCE, STAGES
 from cm_assets.storage.database import RETIRED, Step, StoredRequest
@@ -73,6 +74,7 @@ def status(
     engine: bool,
     at_work: Mapping[str, int] = _NOBODY,
     full: str = "",
+    bill: Bill = NOTHING,
 ) -> Status:
     """Where a video stands.
 
@@ -85,9 +87,11 @@ def status(
         engine: whether anybody works in this home at all.
         at_work: how many videos are in each stage.
         full: why there is no room for another video; empty if there is.
+        bill: what the language model took and cost.
     """
+    cost = None if bill.cost is None else float(bill.cost)
     if stored.outcome == RETIRED:
-        return _tombstone(stored)
+        return _tombstone(stored, cost)
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
     posts = Posts(facts.taken, stored.given_up, stored.take_down)
@@ -124,6 +128,7 @@ def status(
         links=facts.links,
         seconds=facts.seconds,
         size=facts.size,
+        cost=cost,
     )
 
 
@@ -181,7 +186,7 @@ def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at
     return ""
 
 
-def _tombstone(stored: StoredRequest) -> Status:
+def _tombstone(stored: StoredRequest, cost: float | None) -> Status:
     return Status(
         id=stored.id,
         title=stored.document["title"],
@@ -191,6 +196,7 @@ def _tombstone(stored: StoredRequest) -> Status:
         reason=stored.reason,
         received_at=stored.received_at,
         links=stored.document["links"],
+        cost=cost,
     )
 
 

@@ -1,4 +1,4 @@
-"""The four protocols of the outside world, how work reports on itself, and what a platform is given to remember."""
+"""The four protocols of the outside world, what pays and remembers for it, and how long work reports on itself."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
@@ -10,6 +10,7 @@ from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.models.post import LedgerEntry, Post, PostDraft
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.script import Script
+from cm_assets.models.spending import Reply, Usage
 
 Progress = Callable[[float], None]
 """Told the share of the work that is done, 0 to 1, as often as it changes. Cheap to call."""
@@ -33,6 +34,34 @@ class ScriptWriter(Protocol):
         Raises:
             Failure: one of its three classes.
         """
+
+
+class Purse(Protocol):
+    """Pays for the calls of a language model that one script takes, and keeps their answers until it is made."""
+
+    def kept(self, call: str) -> Reply | None:
+        """The answer to a call that was paid for before; None if there is none.
+
+        Args:
+            call: hash of all that is asked.
+        """
+
+    def reserve(self, call: str, most: Usage) -> int:
+        """Count the most that a call can cost, before it is made; the reservation.
+
+        Raises:
+            AskedToWait: the day's budget does not allow it.
+            PermanentFailure: the video's budget does not.
+        """
+
+    def settle(self, reservation: int, reply: Reply) -> None:
+        """Count what a call cost instead, and keep its answer."""
+
+    def release(self, reservation: int) -> None:
+        """Count nothing for a call after all: it was not answered and is not billed."""
+
+    def forget(self) -> None:
+        """Keep no answer: they led nowhere, and the same questions are to be asked again."""
 
 
 class Voice(Protocol):
@@ -66,8 +95,53 @@ class FootageSource(Protocol):
         """
 
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import AbstractContextManager
+class ClipHistory(Protocol):
+    """Which clips of stock sites the videos of this home show, as one video looks at it."""
+
+    def earlier(self, slot: str) -> str | None:
+        """The key of the clip that this video chose for a slot before, if it did."""
+
+    def last_shown(self, keys: Collection[str]) -> Mapping[str, float]:
+        """When other videos last chose these clips, POSIX seconds; nothing for those that none chose."""
+
+    def note(self, slot: str, key: str) -> None:
+        """This video shows the clip."""
+
+
+class Rests(Protocol):
+    """Until when services are not to be called, known to all processes, by names that say whose calls they are."""
+
+    def until(self, service: str) -> float:
+        """POSIX seconds; 0 if it may be called."""
+
+    def rest(self, service: str, until: float) -> None:
+        """Do not call it before this time, POSIX seconds."""
+
+
+class Held(Protocol):
+    """The ledger's row of one post, in the hands of whoever is posting it."""
+
+    @property
+    def entry(self) -> LedgerEntry:
+        """What is known of the post."""
+
+    def note(self, **changes: Any) -> None:
+        """Write fields of the entry down, durably, before anything follows from them; and go on holding it.
+
+        Raises:
+            AskedToWait: it was not written, since somebody else holds the row by now.
+        """
+
+
+class Ledger(Protocol):
+    """What was begun on platforms, kept where every process and host of a home sees it."""
+
+    def hold(self, video_id: str, platform: str) -> AbstractContextManager[Held]:
+        """Keep the row of a post for oneself for as long as the block runs and notes something now and then.
+
+        Raises:
+            AskedToWait: somebody else holds it.
+        """
 
 
 class Platform(Protocol):

@@ -150,6 +150,7 @@ class VideoRequest(_Part):
     tone: _Line | None = None
     audience: _Line | None = None
     brand: Brand = Brand()
+    budget: Annotated[float, Field(gt=0, le=1_000_000, allow_inf_nan=False)] | None = None
 
     platforms: Annotated[tuple[_Line, ...], Field(min_length=1)] = ("outbox",)
     post: PostRequest = PostRequest()

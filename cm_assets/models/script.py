@@ -35,6 +35,7 @@ class Script(Model):
         language: BCP 47 tag.
         writer: the engine that wrote it, for the record: `request`, `extractive`, `openai`.
         model: the language model that was used, if any.
+        prompt: version of the prompts that it was given.
     """
 
     title: Annotated[str, Field(min_length=1, max_length=100)]
@@ -44,3 +45,4 @@ class Script(Model):
     language: str = "en"
     writer: str
     model: str | None = None
+    prompt: str | None = None

@@ -60,6 +60,7 @@ class Status(Model):
         links: where things lie: `video`, `cover`, `srt`, `vtt`, `post`, as far as they are made.
         seconds: length of the video, once it is rendered.
         size: bytes of the video, once it is rendered.
+        cost: US dollars that the language model has cost so far; None if its price is not known.
     """
 
     id: VideoId
@@ -77,6 +78,7 @@ class Status(Model):
     links: Mapping[str, str] = {}
     seconds: float | None = None
     size: int | None = None
+    cost: float | None = 0.0
 
     @property
     def stage(self) -> StageStatus | None:

@@ -397,7 +397,7 @@ class Database:
 
     def note_kept(self, video: VideoId, kept: str) -> None:
         """Note what is left of a closed video. Of one that nothing is left of, nothing is known either."""
-        from cm_assets.storage.tables import facts, progress, requests
+        from cm_assets.storage.tables import facts, progress, requests, spending
 
         chosen = (requests.c.id == video) & ~requests.c.wanted
         with self._write() as connection:
@@ -405,6 +405,8 @@ class Database:
             if kept == "nothing":
                 connection.execute(facts.delete().where(facts.c.video_id == video))
                 connection.execute(progress.delete().where(progress.c.video_id == video))
+                # What it cost stays, since it counts for its day; what was answered goes.
+                connection.execute(spending.update().where(spending.c.video_id == video).values(reply=None))
 
     def closed(
         self,

@@ -158,3 +158,24 @@ endpoints = sa.Table(
     sa.Column("name", sa.String(32), primary_key=True),
     sa.Column("rests_until", sa.DateTime(timezone=True), nullable=False),
 )
+
+spending = sa.Table(
+    "spending",
+    metadata,
+    sa.Column("id", sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True),
+    sa.Column("video_id", sa.String(64), nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    sa.Column("call", sa.String(64), nullable=False),
+    sa.Column("model", sa.Text, nullable=False),
+    sa.Column("day", sa.String(10), nullable=False),
+    sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("nanodollars", sa.BigInteger),
+    sa.Column("settled", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("prompt_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("completion_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("cached_tokens", sa.BigInteger, nullable=False, server_default="0"),
+    sa.Column("seconds", sa.Float, nullable=False, server_default="0"),
+    sa.Column("reply", sa.JSON(none_as_null=True)),
+    sa.Index("spending_by_video", "video_id", "since"),
+    sa.Index("spending_by_day", "day"),
+)

@@ -88,6 +88,21 @@ class TestScript:
         assert not found.passed
         assert "the sea is very salty" in found.why
 
+    @pytest.mark.parametrize(
+        ("text", "passed", "says"),
+        [
+            ("Alpina tents last.", True, ""),
+            ("alpina tents are not cheap.", False, "to be avoided: cheap"),
+            ("Tents last.", False, "Does not say: Alpina"),
+            ("Alpina makes a cheapskate happy.", True, ""),
+        ],
+    )
+    def test_the_brands_words_are_looked_for(self, text: str, passed: bool, says: str) -> None:
+        request = VideoRequest.model_validate({"topic": "tents", "brand": {"use": ["Alpina"], "avoid": ["cheap"]}})
+        found = by_name(check_script(a_script(text), request))["script_brand"]
+        assert found.passed is passed
+        assert says in found.why
+
     def test_short_refrains_are_style(self) -> None:
         script = a_script("And so on. One.", "And so on. Two.")
         assert by_name(check_script(script, VideoRequest(topic="sea")))["script_repetition"].passed

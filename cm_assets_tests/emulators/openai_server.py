@@ -1,7 +1,9 @@
 """A server on loopback that speaks OpenAI's Chat Completions as documented, and writes plausible scripts.
 
 It holds callers to the documented rules (the key, the model, strict schemas), so that what works here is what the
-service takes. Faults are answered in the order given, one a request; after the last, it works.
+service takes (platform.openai.com/docs/api-reference/chat). Faults are answered in the order given, one a request;
+after the last, it works. With a `context` it refuses what is longer, in the words of vLLM (docs.vllm.ai,
+"OpenAI-Compatible Server").
 
     with OpenAIServer(faults=[RATE_LIMITED, answer("no JSON")]) as server:
         OpenAIWriter(model="test-model", base_url=server.base_url, api_key=server.key)
@@ -35,6 +37,7 @@ class Fault:
     code: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     content: str | None = None
+    usage: Mapping[str, Any] | None = None
     finish_reason: str = "stop"
     refusal: str | None = None
     page: str | None = None
@@ -53,7 +56,10 @@ BAD_KEY = Fault(401, "Incorrect API key provided", "invalid_api_key")
 FORBIDDEN = Fault(403, "Project does not have access to the model", "model_not_found")
 NO_SCHEMAS = Fault(400, "'response_format.type' must be 'text' or 'json_object'")
 NO_FORMATS = Fault(400, "Unrecognized request argument supplied: response_format")
-OLD_LIMIT = Fault(422, "Extra inputs are not permitted: body.max_completion_tokens")
+NEW_LIMIT = Fault(
+    400, "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+UNKNOWN_LIMIT = Fault(422, "Extra inputs are not permitted: body.max_completion_tokens")
 INVALID_JSON = Fault(content='{"title": "Half a scr')
 REFUSAL = Fault(refusal="I'm sorry, I can't help with that.")
 FILTERED = Fault(content="", finish_reason="content_filter")
@@ -69,6 +75,17 @@ def answer(content: str) -> Fault:
 def truncated(characters: int = 200) -> Fault:
     """A script that ends in the middle, as at the token limit."""
     return Fault(cut=characters, finish_reason="length")
+
+
+def counted(prompt: int, completion: int, cached: int = 0) -> Fault:
+    """The usual answer, of so many tokens."""
+    details = {"prompt_tokens_details": {"cached_tokens": cached, "audio_tokens": 0}}
+    usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+    return Fault(usage=usage | details)
+
+
+UNCOUNTED = Fault(usage={})
+"""The usual answer of a server that does not count tokens."""
 
 
 def slow(seconds: float) -> Fault:
@@ -91,10 +108,19 @@ class OpenAIServer:
     Attributes:
         base_url: to be given as OPENAI_BASE_URL.
         requests: the completions that were asked for, faults included.
+        context: tokens that prompt and answer may take together; no bound if None.
     """
 
-    def __init__(self, faults: Iterable[Fault] = (), *, key: str | None = None, models: Iterable[str] = ()) -> None:
+    def __init__(
+        self,
+        faults: Iterable[Fault] = (),
+        *,
+        key: str | None = None,
+        models: Iterable[str] = (),
+        context: int | None = None,
+    ) -> None:
         self.key = key
+        self.context = context
         self.models = frozenset(models)
         self.faults = list(faults)
         self.requests: list[Recorded] = []
@@ -180,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._send_bytes(fault.status, fault.page.encode(), fault.kind, fault.headers)
         elif fault.status != 200:
             self._error(fault.status, fault.message, fault.code, fault.headers)
-        elif (wrong := _wrong(body)) is not None:
+        elif (wrong := _wrong(body)) is not None or (wrong := _too_long(body, self.owner.context)) is not None:
             self._error(400, wrong)
         elif self.owner.models and body["model"] not in self.owner.models:
             self._error(404, f"The model `{body['model']}` does not exist", "model_not_found")
@@ -224,6 +250,13 @@ def _completion(body: Mapping[str, Any], fault: Fault) -> dict[str, Any]:
             script["scenes"][0]["text"] = "Here is the better version. " + script["scenes"][0]["text"]
         content = json.dumps(script, ensure_ascii=False)[: fault.cut]
     spoken = len(content or "") // 4
+    usage = {
+        "prompt_tokens": 500,
+        "completion_tokens": spoken,
+        "total_tokens": 500 + spoken,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0},
+    }
     return {
         "id": "chatcmpl-test",
         "object": "chat.completion",
@@ -237,9 +270,21 @@ def _completion(body: Mapping[str, Any], fault: Fault) -> dict[str, Any]:
                 "finish_reason": fault.finish_reason,
             }
         ],
-        "usage": {"prompt_tokens": 500, "completion_tokens": spoken, "total_tokens": 500 + spoken},
+        "usage": (usage if fault.usage is None else fault.usage) or None,
         "service_tier": "default",
     }
+
+
+def _too_long(body: Mapping[str, Any], context: int | None) -> str | None:
+    """What vLLM says when prompt and answer do not fit its context."""
+    prompt = sum(len(message["content"]) for message in body["messages"]) // 4
+    asked = int(body.get("max_tokens") or body.get("max_completion_tokens") or 0)
+    if context is None or prompt + asked <= context:
+        return None
+    return (
+        f"'max_tokens' or 'max_completion_tokens' is too large: {asked}. This model's maximum context length is "
+        f"{context} tokens and your request has {prompt} input tokens"
+    )
 
 
 def _wrong(body: Mapping[str, Any]) -> str | None:
@@ -248,6 +293,8 @@ def _wrong(body: Mapping[str, Any]) -> str | None:
         return "you must provide a model parameter"
     if not body.get("messages"):
         return "Invalid 'messages': empty array."
+    if {"max_tokens", "max_completion_tokens"} <= body.keys():
+        return "Setting 'max_tokens' and 'max_completion_tokens' at the same time is not supported."
     if body.get("stream"):
         return "this server does not stream"
     wanted = body.get("response_format") or {"type": "text"}

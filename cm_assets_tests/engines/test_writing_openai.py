@@ -1,8 +1,12 @@
+import itertools
 import json
 import logging
+import re
 import socket
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -11,10 +15,14 @@ from hypothesis import strategies as st
 from cm_assets.checks.script import check_script
 from cm_assets.engines.writing.choice import NO_MODEL, writer_for
 from cm_assets.engines.writing.drafts import schema
-from cm_assets.engines.writing.openai import OpenAIWriter, brief
+from cm_assets.engines.writing.openai import OpenAIWriter
+from cm_assets.engines.writing.wording import brief, version, version_of
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, TransientFailure
-from cm_assets.models.request import VideoRequest
+from cm_assets.models.request import PostRequest, VideoRequest
 from cm_assets.models.script import Script
+from cm_assets.models.spending import Price
+from cm_assets.storage.database import Database
+from cm_assets.storage.spending import Budget, Spending
 from cm_assets_tests.emulators.openai_server import (
     BAD_KEY,
     BUSY,
@@ -22,15 +30,16 @@ from cm_assets_tests.emulators.openai_server import (
     FORBIDDEN,
     HTML_PAGE,
     INVALID_JSON,
+    NEW_LIMIT,
     NO_FORMATS,
     NO_QUOTA,
     NO_SCHEMAS,
-    OLD_LIMIT,
     OVERLOADED,
     RATE_LIMITED,
     REFUSAL,
     RESET,
     SERVER_ERROR,
+    UNKNOWN_LIMIT,
     Fault,
     OpenAIServer,
     answer,
@@ -39,12 +48,29 @@ from cm_assets_tests.emulators.openai_server import (
 )
 
 KEY = "sk-test-5ecret5ecret"
+UNLIMITED = Budget()
 TOPIC = VideoRequest(topic="Night trains in Europe", target_seconds=40)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    _databases.append(Database(f"sqlite:///{tmp_path_factory.mktemp('writing') / 'cm.sqlite'}"))
+    yield
+    _databases.pop().dispose()
+
+
+_databases: list[Database] = []
+_videos = (f"video-{number}" for number in itertools.count())
+
+
+def a_purse(price: Price | None = None, budget: Budget = UNLIMITED) -> Spending:
+    """What pays for the script of a new video."""
+    return Spending(_databases[0], next(_videos), -1, model="test-model", price=price, budget=budget)
 
 
 def write(server: OpenAIServer, request: VideoRequest = TOPIC, **options: object) -> Script:
     known = {"model": "test-model", "base_url": server.base_url, "api_key": KEY, "timeout": 5.0} | options
-    return OpenAIWriter(**known).write(request)  # type: ignore[arg-type]
+    return OpenAIWriter(**({"purse": a_purse()} | known)).write(request)  # type: ignore[arg-type]
 
 
 def a_script(words: int = 100, **changes: object) -> str:
@@ -62,7 +88,8 @@ def test_a_topic_becomes_a_script_that_its_check_takes(seconds: int) -> None:
     assert (script.writer, script.model) == ("openai", "test-model")
     assert "Night trains" in script.title
     assert all(scene.search_terms for scene in script.scenes)
-    assert [finding.passed for finding in check_script(script, request)] == [True, True]
+    assert all(finding.passed for finding in check_script(script, request))
+    assert script.prompt == version()
 
 
 def test_the_request_goes_out_as_the_service_documents_it() -> None:
@@ -128,6 +155,9 @@ def test_the_posts_own_words_come_before_the_models() -> None:
         (answer(a_script(title="")), "title"),
         (answer(a_script(words=30)), "write about 104"),
         (answer(a_script(words=600)), "write about 104"),
+        (answer(a_script(scenes=[{"text": "Many words. " * 50, "search_terms": ["x"]}])), "scene 1 has 100 words"),
+        (answer("{" * 50_000), "JSON"),
+        (answer('{"a":' * 20_000), "JSON"),
         (truncated(), "cut off"),
     ],
 )
@@ -148,26 +178,54 @@ def test_two_bad_answers_fail_and_are_worth_a_retry() -> None:
         assert len(server.requests) == 2
 
 
-@pytest.mark.parametrize("wrapped", ["```json\n{}\n```", "<think>hm</think>\n{}", "Here it is:\n\n{}"])
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "```json\n{}\n```",
+        "```\n{}\n```\nI hope that {this} helps.",
+        "<think>hm</think>\n{}",
+        '<think>They want {title}, so: {"title": "no", "scenes": []}</think>\n\n```json\n{}\n```',
+        "Okay, first {one}.\n</think>\n{}",
+        "Here it is:\n\n{}",
+        'With {"title": "Night trains"} in mind, here is [the] script {as asked}: {} {"done": true}',
+    ],
+)
 def test_json_in_a_wrapping_is_found(wrapped: str) -> None:
     with OpenAIServer([answer(wrapped.replace("{}", a_script()))]) as server:
         assert write(server).title == "Night trains"
         assert len(server.requests) == 1
 
 
-def test_a_server_without_schemas_is_asked_for_plain_json() -> None:
-    with OpenAIServer([NO_SCHEMAS]) as server:
+def test_lines_broken_within_a_text_are_one() -> None:
+    broken = a_script().replace("Vienna to Paris", "Vienna\nto\tParis")
+    with OpenAIServer([answer(broken)]) as server:
+        assert "from Vienna to Paris" in write(server).scenes[0].text
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "fault", [NO_SCHEMAS, Fault(400, "invalid JSON schema in format"), Fault(400, "Failed to parse grammar")]
+)
+def test_a_server_without_schemas_is_asked_for_plain_json(fault: Fault) -> None:
+    with OpenAIServer([fault]) as server:
         assert write(server).scenes
     assert [sent.body["response_format"]["type"] for sent in server.requests] == ["json_schema", "json_object"]
 
 
-def test_a_server_that_knows_only_older_options_is_asked_with_those() -> None:
-    with OpenAIServer([NO_SCHEMAS, OLD_LIMIT, NO_FORMATS]) as server:
+def test_a_server_that_knows_only_some_options_is_asked_with_those() -> None:
+    with OpenAIServer([NO_SCHEMAS, NEW_LIMIT, NO_FORMATS]) as server:
         assert write(server).scenes
     first, *_, last = (sent.body for sent in server.requests)
     assert len(server.requests) == 4
-    assert last["max_tokens"] == first["max_completion_tokens"]
-    assert not {"response_format", "max_completion_tokens"} & last.keys()
+    assert last["max_completion_tokens"] == first["max_tokens"]
+    assert not {"response_format", "max_tokens"} & last.keys()
+
+
+def test_a_server_that_knows_neither_limit_is_given_up() -> None:
+    with OpenAIServer([NEW_LIMIT, UNKNOWN_LIMIT] * 5) as server:
+        with pytest.raises(PermanentFailure, match="does not take the request"):
+            write(server)
+        assert len(server.requests) == 2
 
 
 def test_a_server_that_complains_of_what_was_left_out_is_given_up() -> None:
@@ -194,7 +252,7 @@ def test_an_answer_of_any_shape_is_a_failure_with_a_class(body: str) -> None:
 def test_an_answer_that_was_cut_off_gets_more_room() -> None:
     with OpenAIServer([truncated()]) as server:
         write(server)
-    first, second = (sent.body["max_completion_tokens"] for sent in server.requests)
+    first, second = (sent.body["max_tokens"] for sent in server.requests)
     assert second == 2 * first
 
 
@@ -208,6 +266,39 @@ def test_what_no_voice_speaks_is_taken_out() -> None:
     assert script.scenes[0].text == "The night train runs slowly , daily, from Vienna to Paris and on to the sea."
     assert script.scenes[0].search_terms == ("Night Train", "night train", "b", "sea")
     assert (script.title, script.hashtags) == ("A b title", ("one", "twowords"))
+
+
+@pytest.mark.parametrize(
+    ("platform", "changes", "complaint"),
+    [
+        ("youtube", {"description": "\u6d77" * 1900}, "description has 5700 bytes; youtube takes 5000"),
+        ("youtube", {"hashtags": ["x" * 60 + str(n) for n in range(9)]}, "hashtags have 557 characters"),
+        ("tiktok", {"description": "\U0001f682" * 1200}, "tiktok takes 2200"),
+    ],
+)
+def test_what_a_platform_would_refuse_is_mended(platform: str, changes: dict[str, Any], complaint: str) -> None:
+    asked = TOPIC.model_copy(update={"platforms": ("outbox", platform)})
+    with OpenAIServer([answer(a_script(**changes))]) as server:
+        assert write(server, asked).scenes
+        assert complaint in server.requests[1].body["messages"][3]["content"]
+    with OpenAIServer([answer(a_script(**changes))]) as server:
+        write(server)
+        assert len(server.requests) == 1, "the outbox takes it"
+
+
+def test_what_the_request_says_itself_is_not_the_models_to_mend() -> None:
+    post = PostRequest(description="x" * 2200, hashtags=("mine",))
+    asked = TOPIC.model_copy(update={"platforms": ("tiktok",), "post": post})
+    with OpenAIServer() as server:
+        assert write(server, asked).description == "x" * 2200
+        assert len(server.requests) == 1
+
+
+def test_an_edited_prompt_is_another_version_under_its_old_name() -> None:
+    assert re.fullmatch(r"script\.v\d+-[0-9a-f]{8}", version())
+    assert version_of("script.v2", ["one", "two"]) == version_of("script.v2", ["one", "two"])
+    edits = {version_of("script.v2", texts) for texts in (["one", "two"], ["one", "two."], ["one t", "wo"])}
+    assert len(edits) == 3
 
 
 def test_words_to_avoid_are_avoided_as_whole_words() -> None:
@@ -288,7 +379,7 @@ def test_no_endpoint_at_all_is_transient() -> None:
         taken.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{taken.getsockname()[1]}/v1"
         with pytest.raises(TransientFailure, match="OPENAI_BASE_URL"):
-            OpenAIWriter(model="m", base_url=nobody, api_key=None).write(TOPIC)
+            OpenAIWriter(model="m", base_url=nobody, api_key=None, purse=a_purse()).write(TOPIC)
 
 
 def test_a_server_that_asks_for_no_key_gets_none_of_ours(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -337,14 +428,14 @@ def test_the_schema_is_strict_and_without_bounds() -> None:
 
 def test_the_writer_follows_from_what_the_request_gives() -> None:
     given = VideoRequest.model_validate({"scenes": [{"text": "Hello."}]})
-    text = VideoRequest(source_text="Hello to all of you.")
-    chosen = [writer_for(one, model="m", base_url="http://x/v1", api_key=None).name for one in (given, text, TOPIC)]
-    assert chosen == ["request", "extractive", "openai"]
+    asked = (given, VideoRequest(source_text="Hello to all of you."), TOPIC)
+    made = (writer_for(one, model="m", base_url="http://x/v1", api_key=None, purse=a_purse()) for one in asked)
+    assert [writer.name for writer in made] == ["request", "extractive", "openai"]
 
 
 def test_a_topic_without_a_model_says_the_three_ways_on() -> None:
     with pytest.raises(PermanentFailure) as failed:
-        writer_for(TOPIC, model="m", base_url=None, api_key=None)
+        writer_for(TOPIC, model="m", base_url=None, api_key=None, purse=a_purse())
     assert str(failed.value) == NO_MODEL
     assert all(way in NO_MODEL for way in ("OPENAI_API_KEY", "OPENAI_BASE_URL", "give scenes", "give source_text"))
 
@@ -352,13 +443,13 @@ def test_a_topic_without_a_model_says_the_three_ways_on() -> None:
 @pytest.mark.parametrize("address", ["localhost:11434/v1", "ftp://here/v1", "http://", "http://[::1", "//x", "a b"])
 def test_an_address_that_is_none_is_named(address: str) -> None:
     with pytest.raises(Failure, match="OPENAI_BASE_URL"):
-        OpenAIWriter(model="m", base_url=address, api_key=None, timeout=2).write(TOPIC)
+        OpenAIWriter(model="m", base_url=address, api_key=None, timeout=2, purse=a_purse()).write(TOPIC)
 
 
 @pytest.mark.parametrize("key", ["sk-\u2026", "sk-a b", "sk-a\nb"])
 def test_a_key_that_is_none_is_named_but_not_shown(key: str) -> None:
     with pytest.raises(PermanentFailure, match="OPENAI_API_KEY") as failed:
-        OpenAIWriter(model="m", base_url=None, api_key=key).write(TOPIC)
+        OpenAIWriter(model="m", base_url=None, api_key=key, purse=a_purse()).write(TOPIC)
     assert key not in str(failed.value)
 
 

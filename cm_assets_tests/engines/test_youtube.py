@@ -73,7 +73,8 @@ def test_the_post_says_what_the_draft_says(posting: Posting, server: YouTubeServ
     snippet, status = video.resource["snippet"], video.resource["status"]
     assert snippet["title"] == "A robot waters the garden"
     assert snippet["description"] == (
-        "It does so every morning.\n\nVideo by Ana Lima on Pexels: https://www.pexels.com/video/1/\n\n#robots #gardenWork"
+        "It does so every morning.\n\nVideo by Ana Lima on Pexels: https://www.pexels.com/video/1/\n\n"
+        "#robots #gardenWork"
     )
     assert snippet["tags"] == [mark("v", draft.video.sha256), "robots", "gardenWork"]
     assert snippet["categoryId"] == "27"

@@ -46,6 +46,8 @@ def test_the_body_of_other_tools_works_verbatim() -> None:
         ({"topic": "x", "id": "a" * 65}, "id"),
         ({"topic": "x", "speed": 3}, "speed"),
         ({"topic": "x", "priority": 0}, "priority"),
+        ({"topic": "x", "budget": 0}, "budget"),
+        ({"topic": "x", "budget": float("inf")}, "budget"),
         ({"topic": "x", "captions": {"highlight": "red"}}, "captions.highlight"),
         ({"topic": "x", "publish_at": "2030-01-01T00:00:00"}, "publish_at"),
         ({"topic": "x", "voice": "af_heart", "config": {"voice": "af_bella"}}, "voice"),

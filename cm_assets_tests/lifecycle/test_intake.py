@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from cm_assets.lifecycle.catalogue import Catalogue
+from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key, new_id
 from cm_assets.models.disk import DiskFull
 from cm_assets.partitions import is_video_id
+from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
 HERE = Catalogue(voices=("af_heart",), music=("chill", "none"), clips=("dog.mp4",), topics=None)
@@ -31,6 +32,11 @@ def database(tmp_path: Path) -> Database:
         ({"publish_at": "2026-11-23T00:00:00Z"}, "publish_at"),
         ({"scenes": [{"text": "x", "clip": "cat.mp4"}]}, "scenes.0.clip"),
         ({"language": "ja"}, "language"),
+        ({"tone": "dry"}, "tone: is for the writer of a topic"),
+        ({"audience": "climbers"}, "audience: is for"),
+        ({"brand": {"avoid": ["cheap"]}}, "brand: is for"),
+        ({"platforms": ["youtube"], "post": {"title": "1 < 2"}}, "post.title: has < or >, which youtube refuses"),
+        ({"platforms": ["tiktok"], "post": {"description": "x" * 2201}}, "post.description: .*tiktok takes 2200"),
     ],
 )
 def test_what_cannot_be_served_is_refused_before_anything_is_stored(
@@ -46,6 +52,30 @@ def test_a_topic_without_a_model_says_the_ways_on(database: Database) -> None:
     nowhere = Catalogue(voices=HERE.voices, music=HERE.music, clips=(), topics="no model; set OPENAI_BASE_URL")
     with pytest.raises(RequestError, match="OPENAI_BASE_URL"):
         accept(database, nowhere, parse({"topic": "tides"}), source="text", now=NOW)
+
+
+def test_wishes_for_the_writer_of_a_topic_are_taken(database: Database) -> None:
+    wishes = {"tone": "dry", "audience": "climbers", "brand": {"use": ["Alpina"]}, "budget": 0.05}
+    stored = accept(database, HERE, parse({"topic": "tides"} | wishes), source="text", now=NOW).stored
+    assert parse(stored.document).budget == 0.05
+
+
+def test_a_budget_that_cannot_be_kept_is_refused_before_anything_is_spent(database: Database) -> None:
+    unknown = replace(HERE, unpriced="the price of m is not known: set CM_PRICES")
+    with pytest.raises(RequestError, match=r"budget: .*CM_PRICES"):
+        accept(database, unknown, parse({"topic": "tides", "budget": 0.05}), source="text", now=NOW)
+    accept(database, unknown, parse({"topic": "tides"}), source="text", now=NOW)
+    accept(database, unknown, parse({"scenes": [{"text": "Hi."}], "budget": 0.05}), source="text", now=NOW)
+
+
+def test_budgets_of_the_home_need_a_price(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://localhost:11434/v1")
+    bounded = {"home": tmp_path, "openai_model": "qwen3:8b", "budget_per_day": 1}
+    refused = catalogue(Settings.model_validate(bounded)).topics
+    assert refused is not None
+    assert 'CM_PRICES="qwen3:8b=0.25/2.00"' in refused
+    assert catalogue(Settings.model_validate(bounded | {"prices": "qwen3:8b=0/0"})).topics is None
+    assert catalogue(Settings.model_validate(bounded | {"budget_per_day": None})).topics is None
 
 
 def test_a_repeat_finds_its_video(database: Database) -> None:

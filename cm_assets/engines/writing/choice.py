@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from cm_assets.models.base import PermanentFailure
-from cm_assets.models.protocols import ScriptWriter
+from cm_assets.models.protocols import Purse, ScriptWriter
 from cm_assets.models.request import VideoRequest
 
 NO_MODEL = (
@@ -19,6 +19,7 @@ def writer_for(
     model: str,
     base_url: str | None,
     api_key: str | None,
+    purse: Purse,
     before_call: Callable[[], None] = lambda: None,
 ) -> ScriptWriter:
     """The writer for a request.
@@ -28,6 +29,7 @@ def writer_for(
         model: name of the language model.
         base_url: of an OpenAI-compatible endpoint; OpenAI's own if None.
         api_key: for it.
+        purse: pays for the calls of the language model.
         before_call: called before each call of the language model; may raise AskedToWait.
 
     Raises:
@@ -45,4 +47,6 @@ def writer_for(
         raise PermanentFailure(NO_MODEL)
     from cm_assets.engines.writing.openai import OpenAIWriter
 
-    return OpenAIWriter(model=model, base_url=base_url or None, api_key=api_key or None, before_call=before_call)
+    return OpenAIWriter(
+        model=model, base_url=base_url or None, api_key=api_key or None, purse=purse, before_call=before_call
+    )

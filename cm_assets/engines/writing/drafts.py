@@ -1,5 +1,6 @@
 """What a language model is asked to answer, as a schema, and what is made of its answer."""
 
+import json
 import re
 import unicodedata
 from typing import Annotated, Any
@@ -7,11 +8,20 @@ from typing import Annotated, Any
 from pydantic import BaseModel, Field, ValidationError
 
 from cm_assets.engines.writing.titles import LONGEST_TITLE, fitted, hashtags_given, one_line
+from cm_assets.engines.writing.wording import words_wanted
+from cm_assets.models.brand import avoided
+from cm_assets.models.limits import too_much
 from cm_assets.models.request import VideoRequest
-from cm_assets.models.script import WORDS_PER_SECOND, Scene, Script
+from cm_assets.models.script import Scene, Script
 
 SHORTEST, LONGEST = 0.6, 1.4
 """Bounds of a script's words, as shares of those asked for: a little within what the script's check demands."""
+
+LONGEST_SCENE = 60
+"""Words of a scene: who writes more has more than one idea, and one clip stands for half a minute."""
+
+MOST_OBJECTS = 50
+"""Beginnings of objects in an answer that are tried; those that think aloud write some in passing."""
 
 
 class _SceneDraft(BaseModel):
@@ -30,11 +40,6 @@ class Draft(BaseModel):
 
 class Unusable(Exception):
     """An answer that is no script; the reason is worded for the model."""
-
-
-def words_wanted(request: VideoRequest) -> int:
-    """How many words fill the time that the request asks for."""
-    return max(10, round(request.target_seconds * request.speed * WORDS_PER_SECOND))
 
 
 def schema() -> dict[str, Any]:
@@ -60,8 +65,15 @@ def schema() -> dict[str, Any]:
     return made
 
 
-def script_from(answer: str, request: VideoRequest, *, writer: str, model: str) -> Script:
+def script_from(answer: str, request: VideoRequest, *, writer: str, model: str, prompt: str) -> Script:
     """The script in a model's answer.
+
+    Args:
+        answer: what it wrote, with whatever it put around the JSON.
+        request: what was asked for.
+        writer: for the record, as are the two that follow.
+        model: that wrote it.
+        prompt: that it was given.
 
     Raises:
         Unusable: it is no script, far from the length that was asked for, or says what it must not.
@@ -75,45 +87,83 @@ def script_from(answer: str, request: VideoRequest, *, writer: str, model: str) 
     title = fitted(_spoken(one_line(draft.title)), LONGEST_TITLE)
     if not scenes or not title:
         raise Unusable("a title, and a text and search_terms for every scene, are needed")
-    description = " ".join(draft.description.split())
-    hashtags = hashtags_given(draft.hashtags)
-    _judge(request, scenes, f"{title} {description} {' '.join(hashtags)}")
-    post = request.post
-    return Script(
-        title=fitted(one_line(post.title or ""), LONGEST_TITLE) or title,
-        description=post.description if post.description is not None else description,
-        hashtags=hashtags_given(post.hashtags) if post.hashtags is not None else hashtags,
+    script = Script(
+        title=title,
+        description=" ".join(draft.description.split()),
+        hashtags=hashtags_given(draft.hashtags),
         scenes=scenes,
         language=request.language,
         writer=writer,
         model=model,
+        prompt=prompt,
+    )
+    _judge(request, script)
+    post = request.post
+    return script.model_copy(
+        update={
+            "title": fitted(one_line(post.title or ""), LONGEST_TITLE) or script.title,
+            "description": post.description if post.description is not None else script.description,
+            "hashtags": hashtags_given(post.hashtags) if post.hashtags is not None else script.hashtags,
+        }
     )
 
 
 def _parsed(answer: str) -> Draft:
-    # Servers that ignore the schema wrap the JSON in a code fence, or think aloud before it.
-    start, end = answer.find("{"), answer.rfind("}")
     try:
-        return Draft.model_validate_json(answer[start : end + 1] if 0 <= start < end else answer)
+        return Draft.model_validate_json(_json_in(answer))
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the answer"
         raise Unusable(f"{field}: {first['msg'][:200]}") from None
 
 
-def _judge(request: VideoRequest, scenes: tuple[Scene, ...], post: str) -> None:
-    words, wanted = sum(len(scene.text.split()) for scene in scenes), words_wanted(request)
+def _json_in(answer: str) -> str:
+    """The object with scenes in an answer, else the first object, else all of it.
+
+    Servers that ignore the schema wrap the JSON in a code fence or in words, let models think aloud before it, and
+    break lines within strings.
+    """
+    # Some templates open the thoughts for the model, so that only their end is in the answer.
+    text = re.split(r"</(?:think|thinking|reasoning)>", answer)[-1]
+    found: list[str] = []
+    start = text.find("{")
+    for _ in range(MOST_OBJECTS):
+        if start < 0:
+            break
+        try:
+            made, end = json.JSONDecoder(strict=False).raw_decode(text, start)
+        except (ValueError, RecursionError):
+            start = text.find("{", start + 1)
+            continue
+        found.append(json.dumps(made))
+        if "scenes" in made:
+            return found[-1]
+        start = text.find("{", end)
+    whole = text.strip()
+    # What begins as an object and is none is best complained of as it stands: something inside it may be one.
+    return found[0] if found and not whole.startswith("{") else whole
+
+
+def _judge(request: VideoRequest, script: Script) -> None:
+    lengths = [len(scene.text.split()) for scene in script.scenes]
+    words, wanted = sum(lengths), words_wanted(request)
     if not SHORTEST * wanted <= words <= LONGEST * wanted:
         raise Unusable(f"the scenes have {words} words together; write about {wanted}")
-    shown = " ".join([*(scene.text for scene in scenes), post]).casefold()
-    avoided = [word for word in request.brand.avoid if _says(shown, word)]
-    if avoided:
-        raise Unusable(f"it uses words that must not be used: {', '.join(avoided)}")
-
-
-def _says(text: str, word: str) -> bool:
-    """Whether a text has a word or phrase, as a whole: avoiding `AI` does not forbid `said`."""
-    return re.search(rf"(?<!\w){re.escape(word.casefold())}(?!\w)", text) is not None
+    if max(lengths) > LONGEST_SCENE:
+        number = lengths.index(max(lengths)) + 1
+        raise Unusable(f"scene {number} has {max(lengths)} words; one idea a scene, in 8 to 22 words")
+    if wrong := avoided(request.brand, script):
+        raise Unusable(f"it uses words that must not be used: {', '.join(wrong)}")
+    for platform in request.platforms:
+        post = request.post.on(platform)
+        for one in too_much(
+            platform,
+            title=post.title or script.title,
+            description=script.description if post.description is None else post.description,
+            hashtags=script.hashtags if post.hashtags is None else hashtags_given(post.hashtags),
+        ):
+            if getattr(post, one.field) is None:  # what the request gives is not the model's to change
+                raise Unusable(f"{one.field} {one.why}")
 
 
 def _spoken(text: str) -> str:
