@@ -158,7 +158,7 @@ def test_a_rehearsal_leaves_what_it_compiled_and_nothing_else(
     monkeypatch.setenv("CM_DATABASE_URL", url.replace("postgresql+psycopg2://", "postgresql://"))
     with caplog.at_level(logging.WARNING, "cm_assets"):
         rehearse(build_defs)
-    assert not caplog.records
+    assert not [record for record in caplog.records if record.name.startswith("cm_assets")]
     compiled = len(_engine(url)._compiled_cache or ())
     assert compiled > 10
     with _engine(url).connect() as connection:
