@@ -18,7 +18,7 @@ from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
-from cm_assets.resources import Footage, ModelIOManager, Platforms, Speakers, Studio, writers
+from cm_assets.resources import Footage, ModelIOManager, Platforms, Studio, speakers, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -41,7 +41,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "stages": Stages(database, settings.home / "work"),
         "catalogue": catalogue(settings),
         "writers": writers(settings),
-        "speakers": Speakers(engines=list(settings.voices), kokoro_model=str(settings.kokoro_model or "")),
+        "speakers": speakers(settings),
         "footage": Footage(names=list(settings.footage), folder=str(settings.footage_folder or ""), ffmpeg=ffmpeg),
         "studio": Studio(
             ffmpeg=ffmpeg,

@@ -4,21 +4,23 @@ Those of the endpoints that are told what happens are `engines/notifying`'s: the
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
 
-from cm_assets.models.audio import Speech
-from cm_assets.models.base import Model
-from cm_assets.models.protocols import FootageSource, Platform, ScriptWriter
+from cm_assets.models.base import Failure, Model
+from cm_assets.models.protocols import FootageSource, Platform, Progress, ScriptWriter, Voice
 from cm_assets.models.request import VideoRequest
+from cm_assets.policies import STAGES
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
+    from cm_assets.engines.speech.chain import Told
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
 
@@ -47,40 +49,101 @@ class Writers(dg.ConfigurableResource[Any]):
             PermanentFailure: the request gives a topic, and no language model is configured.
         """
         from cm_assets.engines.writing.choice import writer_for
-        from cm_assets.storage.rates import Rates
 
-        limits = {name: [(int(count), seconds) for count, seconds in rates] for name, rates in self.rates.items()}
-        rates = Rates(self.rates_url, limits)
+        take = _counted(self.rates, self.rates_url)
         return writer_for(
             request,
             model=self.model,
             base_url=self.base_url or None,
             api_key=self.api_key or None,
-            before_call=lambda: rates.take("openai"),
+            before_call=lambda: take("openai"),
         )
 
 
 class Speakers(dg.ConfigurableResource[Any]):
-    """Chooses who speaks.
+    """Has narrations spoken.
 
     Attributes:
-        engines: names of voice engines, in order of preference.
+        names: of voice engines, in order of preference.
         kokoro_model: path of Kokoro's weights, if they are not those of the package.
+        speech_url: of an OpenAI-compatible speech server; OpenAI's own if empty.
+        speech_key: for it.
+        speech_model: its model.
+        speech_voice: its voice for requests whose voice it does not have.
+        opentts_url: of an OpenTTS server.
+        opentts_voice: its voice for requests whose voice it does not have.
+        cache: folder of what servers have spoken.
+        rates: calls and seconds, by service.
+        rates_url: where calls are counted.
     """
 
-    engines: list[str]
+    names: list[str]
     kokoro_model: str = ""
+    speech_url: str = ""
+    speech_key: str = ""
+    speech_model: str = "tts-1"
+    speech_voice: str = ""
+    opentts_url: str = ""
+    opentts_voice: str = ""
+    cache: str = ""
+    rates: dict[str, list[list[float]]] = Field(default_factory=dict)
+    rates_url: str = ""
 
-    def speaker(self, voice: str, speed: float, language: str) -> tuple[str, Callable[[str], Speech]]:
-        """The name of the engine that has the voice, and a function that speaks with it.
+    def engines(self, *, patience: float = 60.0) -> tuple[Voice, ...]:
+        """The engines that are named, ready to speak.
+
+        Args:
+            patience: seconds that a server may be silent.
 
         Raises:
-            PermanentFailure: no engine has the voice.
+            PermanentFailure: a name is unknown.
         """
-        from cm_assets.engines.speech.catalogue import engine_for
+        from cm_assets.engines.speech.catalogue import engines
+        from cm_assets.engines.speech.setup import Setup
 
-        engine = engine_for(voice, self.engines, kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None)
-        return engine.name, lambda text: engine.speak(text, voice=voice, speed=speed, language=language)
+        setup = Setup(
+            kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None,
+            speech_url=self.speech_url,
+            speech_key=self.speech_key,
+            speech_model=self.speech_model,
+            speech_voice=self.speech_voice,
+            opentts_url=self.opentts_url,
+            opentts_voice=self.opentts_voice,
+            cache=Path(self.cache) if self.cache else None,
+            before_call=_counted(self.rates, self.rates_url),
+            patience=patience,
+        )
+        return engines(self.names, setup)
+
+    def tell(
+        self,
+        texts: Sequence[str],
+        *,
+        voice: str,
+        speed: float,
+        language: str,
+        progress: Progress,
+        comes_back: Callable[[Failure], bool],
+    ) -> "Told":
+        """Have the texts of all scenes spoken by one engine; see `engines.speech.chain.tell`.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+        from cm_assets.engines.speech.chain import tell
+
+        return tell(
+            texts,
+            self.engines(),
+            voice=voice,
+            speed=speed,
+            language=language,
+            preferred={"openai_speech": self.speech_voice, "opentts": self.opentts_voice},
+            progress=progress,
+            comes_back=comes_back,
+            # Half of the stage's time, so that whoever stands in has the other half.
+            patience=STAGES["audio"].time_limit / 2,
+        )
 
 
 class Footage(dg.ConfigurableResource[Any]):
@@ -210,13 +273,74 @@ def _folder(key: dg.AssetKey) -> str:
     return "-".join(key.path)
 
 
+def _counted(rates: Mapping[str, list[list[float]]], url: str) -> Callable[[str], None]:
+    """Counts a call of a service by its name, as the resources' fields say where; it may raise AskedToWait."""
+    from cm_assets.storage.rates import Rates
+
+    limits = {name: [(int(count), seconds) for count, seconds in each] for name, each in rates.items()}
+    return Rates(url, limits).take
+
+
+def _counting(settings: Settings) -> dict[str, Any]:
+    return {
+        "rates": {name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
+        # By reference: a database's address can hold a password.
+        "rates_url": dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
+    }
+
+
+def _variable(name: str) -> str:
+    """A variable by reference, as addresses and keys are; empty if it is not set."""
+    return dg.EnvVar(name) if os.environ.get(name) else ""
+
+
 def writers(settings: Settings) -> Writers:
     """The writers, with the endpoint's address and key by reference."""
     return Writers(
         model=settings.openai_model,
-        base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
-        api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
-        rates={name: [list(limit) for limit in limits] for name, limits in settings.rates.items()},
-        # By reference: a database's address can hold a password.
-        rates_url=dg.EnvVar("CM_DATABASE_URL") if settings.on_postgres else f"sqlite:///{settings.rates_file}",
+        base_url=_variable("OPENAI_BASE_URL"),
+        api_key=_variable("OPENAI_API_KEY"),
+        **_counting(settings),
     )
+
+
+def speakers(settings: Settings) -> Speakers:
+    """The voices, with the servers' addresses and keys by reference."""
+    url, key = _speech_variables()
+    return Speakers(
+        names=list(settings.voices),
+        kokoro_model=str(settings.kokoro_model or ""),
+        speech_url=_variable(url),
+        speech_key=_variable(key),
+        speech_model=settings.speech_model,
+        speech_voice=settings.speech_voice,
+        opentts_url=_variable("CM_OPENTTS_URL"),
+        opentts_voice=settings.opentts_voice,
+        cache=str(settings.cache / "speech"),
+        **_counting(settings),
+    )
+
+
+def _speech_variables() -> tuple[str, str]:
+    """The variables of the speech server's address and key. These go together: a key is for one server.
+
+    What is set for speech alone is taken, else what the writer has. So the key of OpenAI is never sent to a server of
+    one's own, nor the other way round, unless both have the same address.
+    """
+    own_url, own_key = os.environ.get("CM_SPEECH_BASE_URL", ""), os.environ.get("CM_SPEECH_API_KEY", "")
+    if not own_url and not own_key:
+        return "OPENAI_BASE_URL", "OPENAI_API_KEY"
+    if own_url and not own_key:
+        shared = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        if _origin(own_url) is not None and _origin(own_url) == _origin(shared):
+            return "CM_SPEECH_BASE_URL", "OPENAI_API_KEY"
+    return "CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port

@@ -12,7 +12,7 @@ from typing import Annotated
 from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RATED = ("openai",)
+RATED = ("openai", "openai_speech", "opentts")
 """Services whose calls can be limited."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
@@ -55,6 +55,9 @@ class Settings(BaseSettings):
         kokoro_model: path of kokoro-v1.0.int8.onnx, instead of the packaged weights.
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
+        speech_model: model of the OpenAI-compatible speech server.
+        speech_voice: with which it speaks where a request's voice is not one of its own.
+        opentts_voice: likewise for OpenTTS, as `larynx:harvard`.
         openai_model: model that writes scripts for topics.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
@@ -80,6 +83,9 @@ class Settings(BaseSettings):
     footage_folder: Path | None = None
     music_folder: Path | None = None
     kokoro_model: Path | None = None
+    speech_model: str = "tts-1"
+    speech_voice: str = ""
+    opentts_voice: str = ""
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
@@ -176,3 +182,12 @@ class Settings(BaseSettings):
     def has_language_model(self) -> bool:
         """Whether an endpoint or a key for writing about topics is set. Which ones, `resources` knows."""
         return bool(os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
+
+    @property
+    def voice_servers(self) -> frozenset[str]:
+        """The voice engines behind a network that an address or a key is set for. Which ones, `resources` knows."""
+        variables = {
+            "openai_speech": ("CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+            "opentts": ("CM_OPENTTS_URL",),
+        }
+        return frozenset(engine for engine, names in variables.items() if any(map(os.environ.get, names)))
