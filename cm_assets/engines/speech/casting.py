@@ -49,6 +49,10 @@ OPENTTS = "opentts"
 """The engine whose voices are named `system:voice`."""
 
 
+class SpeaksOtherLanguages(PermanentFailure):
+    """An engine has no voice for the language: another one's turn, and nothing that a person must mend."""
+
+
 def split(voice: str, engines: Collection[str]) -> tuple[str | None, str]:
     """A request's voice as engine and name: `hibari:af_heart`, or a bare name, whose engine is None."""
     engine, colon, name = voice.partition(":")
@@ -65,7 +69,7 @@ def is_known(voice: str, engines: Mapping[str, Collection[str] | None], names: C
         engines: the voices of each engine; None for one that may have any.
         names: those that may be given bare.
     """
-    if voice in names:
+    if voice in names or (voice == DEFAULT and None in engines.values()):
         return True
     engine, name = split(voice, engines)
     if engine is None:
@@ -78,7 +82,9 @@ def order(voice: str, engines: Sequence[Voice]) -> list[Voice]:
     """The engines in the order in which they are tried.
 
     The one that the request names comes first; for a bare voice, those that have it; all others follow as they stand.
+    One without any voice is not installed and not tried; a server may have some that are not known here.
     """
+    engines = [engine for engine in engines if isinstance(engine, VoiceServer) or engine.voices()]
     name, bare = split(voice, [engine.name for engine in engines])
     if name is not None:
         return sorted(engines, key=lambda engine: engine.name != name)
@@ -101,15 +107,13 @@ def voice_of(engine: Voice, wanted: str, language: str, preferred: str, engines:
         engines: all that there are, since one of them can describe the voice that is wanted.
 
     Raises:
-        PermanentFailure: the engine has no voice for the language.
+        SpeaksOtherLanguages: the engine has no voice for the language.
         Failure: its server does not answer.
     """
     name, bare = split(wanted, [one.name for one in engines])
     if name == engine.name:
         return bare
-    offered = engine.offered() if isinstance(engine, VoiceServer) else engine.voices()
-    if not offered and isinstance(engine, VoiceServer):
-        return preferred or bare
+    offered = (engine.offered() if isinstance(engine, VoiceServer) else {}) or engine.voices()
     spoken = LANGUAGES.get(language.split("-", maxsplit=1)[0].lower(), language)
     fitting = [one for one, description in offered.items() if _speaks(description, spoken)]
     if bare in fitting:
@@ -117,7 +121,7 @@ def voice_of(engine: Voice, wanted: str, language: str, preferred: str, engines:
     if preferred:
         return preferred
     if not fitting:
-        raise PermanentFailure(f"language: {engine.name} has no voice for {language!r}")
+        raise SpeaksOtherLanguages(f"language: {engine.name} has no voice for {language!r}")
     described = next((one.voices()[bare] for one in engines if bare in one.voices()), "")
     return max(fitting, key=lambda one: _likeness(offered[one], described))
 

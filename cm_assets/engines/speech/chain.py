@@ -97,9 +97,7 @@ def tell(
                 raise failed.failure from None
             failures.append((engine, failed.failure))
             continue
-        passed_over = tuple(
-            PassedOver(other.name, str(failure), isinstance(failure, PermanentFailure)) for other, failure in failures
-        )
+        passed_over = tuple(PassedOver(other.name, str(failure), _to_mend(failure)) for other, failure in failures)
         sent = sum(other.sent for other in candidates if isinstance(other, VoiceServer))
         return Told(narration, engine.name, speaker, passed_over, sent)
     raise _all_failed(failures)
@@ -119,6 +117,10 @@ def _guarded(ask: Callable[[], T]) -> T:
         return ask()
     except Failure as failure:
         raise _Failed(failure) from failure
+
+
+def _to_mend(failure: Failure) -> bool:
+    return isinstance(failure, PermanentFailure) and not isinstance(failure, casting.SpeaksOtherLanguages)
 
 
 def _all_failed(failures: Sequence[tuple[Voice, Failure]]) -> Failure:

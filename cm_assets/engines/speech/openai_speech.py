@@ -7,7 +7,7 @@ comes, and the client takes three times as long to import.
 import base64
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -42,8 +42,9 @@ VOICES: Mapping[str, str] = {
 }
 """OpenAI's own, as its guide to text-to-speech lists them; `tts-1` has all but ballad, verse, marin and cedar."""
 
-LIMIT = 4096
-"""Characters of one call, by OpenAI's reference; servers of one's own take as many."""
+LIMIT = 1500
+"""Characters of one call. OpenAI takes 4096; a shorter passage sounds as well, is cheaper to lose, and its words are
+found sooner, since that takes time with the square of its length."""
 
 _FORMATS = ("flac", "mp3", "wav")
 """What is asked for, the best first: FLAC loses nothing and is checked frame by frame, while streamed WAV carries
@@ -78,7 +79,7 @@ class OpenAISpeech:
         self._setup = setup
         self._key = setup.speech_key.strip()
         self._base = (setup.speech_url.strip() or OPENAI).rstrip("/")
-        self._own = urlsplit(self._base).hostname == urlsplit(OPENAI).hostname
+        self._own = remote.is_address(self._base) and urlsplit(self._base).hostname == urlsplit(OPENAI).hostname
         self._captions = not self._own
         self._formats = list(_FORMATS)
         self._kept = remote.Kept(setup.cache)
@@ -139,62 +140,73 @@ class OpenAISpeech:
         return joined(text, said, speed)
 
     def _passage(self, text: str, voice: str, speed: float, language: str) -> Speech:
-        question: dict[str, Any] = {"model": self._setup.speech_model, "input": text, "voice": voice, "speed": speed}
-        # Counted once, though finding out what a server knows may take several calls: else a tight limit would have
-        # an attempt use its calls up for the same questions each time.
-        counted = False
-
-        def count() -> None:
-            nonlocal counted
-            if not counted:
-                self._setup.before_call(self.name)
-                counted = True
-
+        plain: dict[str, Any] = {"model": self._setup.speech_model, "input": text, "voice": voice, "speed": speed}
+        code = _KOKORO_CODES.get(language.split("-", maxsplit=1)[0].lower())
+        captioned = plain | {"stream": False, "return_timestamps": True} | ({"lang_code": code} if code else {})
+        captions_url = f"{self._base.removesuffix('/v1')}/dev/captioned_speech"
+        speech_url = f"{self._base}/audio/speech"
+        # Counted once, though finding out what a server knows may take several calls, and not at all for what is kept:
+        # else a tight limit would have each attempt use its calls up for the same questions.
+        count = _once(lambda: self._setup.before_call(self.name))
+        if (kept := self._recalled(captions_url, captioned)) is not None and (
+            speech := self._read(kept, plain, language)
+        ):
+            return speech
+        if (kept := self._recalled(speech_url, plain)) is not None:
+            return self._timed(kept, plain, language)
         if self._captions:
-            code = _KOKORO_CODES.get(language.split("-", maxsplit=1)[0].lower())
-            extra = {"stream": False, "return_timestamps": True} | ({"lang_code": code} if code else {})
-            root = self._base.removesuffix("/v1")
-            speech = self._captioned(f"{root}/dev/captioned_speech", question | extra, count, language)
-            if speech is not None:
+            try:
+                content, key = self._call(captions_url, captioned, count)
+            except PermanentFailure:
+                content, key = b"", ""
+            if (speech := self._read(content, plain, language)) is not None:
+                self._kept.put(key, content)
                 return speech
-        content, key = self._spoken(f"{self._base}/audio/speech", question, count)
-        samples = remote.judged(content, text, speed, SERVICE)
+            # It has no such thing. If anything else is wrong, the plain endpoint says it.
+            self._captions = False
+        content, key = self._call(speech_url, plain, count)
+        speech = self._timed(content, plain, language)
         self._kept.put(key, content)
-        return Speech(samples, SAMPLE_RATE, *timed(text, samples, SAMPLE_RATE, language))
+        return speech
 
-    def _captioned(self, url: str, question: dict[str, Any], count: Callable[[], None], language: str) -> Speech | None:
-        """The passage with word times; None if the server has no such thing, which is remembered."""
-        text, speed = question["input"], question["speed"]
+    def _read(self, content: bytes, asked: Mapping[str, Any], language: str) -> Speech | None:
+        """A captioned answer as speech; None if it is none."""
         try:
-            content, key = self._spoken(url, question, count)
             document = json.loads(content)
             recording = base64.b64decode(document["audio"], validate=True)
             told = _told(document.get("timestamps"))
-        except (PermanentFailure, ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            # What else may be wrong, the plain endpoint says.
-            self._captions = False
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
-        samples = remote.judged(recording, text, speed, SERVICE)
-        self._kept.put(key, content)
+        return self._timed(recording, asked, language, told)
+
+    def _timed(self, recording: bytes, asked: Mapping[str, Any], language: str, told: Sequence[Told] = ()) -> Speech:
+        """A recording as speech: by the server's own times, if they are of the text's words."""
+        text = asked["input"]
+        samples = remote.judged(recording, text, asked["speed"], SERVICE)
         words = reconciled(text, told, len(samples) / SAMPLE_RATE)
         if words is not None:
             return Speech(samples, SAMPLE_RATE, words, "model")
         return Speech(samples, SAMPLE_RATE, *timed(text, samples, SAMPLE_RATE, language))
 
-    def _spoken(self, url: str, question: dict[str, Any], count: Callable[[], None]) -> tuple[bytes, str]:
+    def _recalled(self, url: str, question: Mapping[str, Any]) -> bytes | None:
+        """What was answered before, in whichever format."""
+        for name in _FORMATS:
+            kept = self._kept.get(remote.key_of(url, {**question, "response_format": name}))
+            if kept is not None:
+                return kept
+        return None
+
+    def _call(self, url: str, question: Mapping[str, Any], count: Callable[[], None]) -> tuple[bytes, str]:
         """An answer and what it is kept under, in the best format that the server knows."""
-        text, speed = question["input"], question["speed"]
+        text = question["input"]
+        most = round(remote.longest(text, question["speed"]) * remote.MOST_BYTES_A_SECOND) + 100_000
         while True:
-            asked = question | {"response_format": self._formats[0]}
-            key = remote.key_of(url, asked)
-            if (kept := self._kept.get(key)) is not None:
-                return kept, key
+            asked = {**question, "response_format": self._formats[0]}
             count()
-            most = round(remote.longest(text, speed) * remote.MOST_BYTES_A_SECOND) + 100_000
             answer = self._ask("POST", url, most=most, json=asked)
             if answer.response.is_success:
                 self.sent += len(text)
-                return answer.body, key
+                return answer.body, remote.key_of(url, asked)
             if answer.status in {400, 415, 422} and "format" in answer.said and len(self._formats) > 1:
                 del self._formats[0]
                 continue
@@ -246,6 +258,19 @@ def describe(voice: str) -> str:
     if match is None:
         return "any language"
     return f"{_KOKORO[match[1]]}, {'female' if match[2] == 'f' else 'male'}"
+
+
+def _once(act: Callable[[], None]) -> Callable[[], None]:
+    """Does it at the first call only."""
+    done = False
+
+    def once() -> None:
+        nonlocal done
+        if not done:
+            act()
+            done = True
+
+    return once
 
 
 def _told(timestamps: object) -> list[Told]:

@@ -90,7 +90,7 @@ def _parts(word: str, limit: int, size: Callable[[str], int]) -> list[str]:
         while low < high:
             middle = (low + high + 1) // 2
             low, high = (middle, high) if size(word[:middle]) <= limit else (low, middle - 1)
-        marks = [match.end() for match in _CUTS.finditer(word, low // 2, low)]
+        marks = [match.end() for match in _CUTS.finditer(word, 0, low) if match.end() >= low // 2]
         cut = marks[-1] if marks else low
         parts.append(word[:cut])
         word = word[cut:]

@@ -153,16 +153,20 @@ def reconciled(text: str, told: Sequence[Told], length: Seconds) -> tuple[Word, 
     readings = read(text)
     said = [index for index, reading in enumerate(readings) if reading.spoken]
     heard = [one for one in told if _letters(one.text)]
-    ours, theirs = [_letters(readings[index].shown) for index in said], [_letters(one.text) for one in heard]
+    theirs = [_letters(one.text) for one in heard]
+    ours = [_as_heard(readings[index], frozenset(theirs)) for index in said]
     starts: dict[int, Seconds] = {}
     ends: dict[int, Seconds] = {}
     for kind, first, last, low, high in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if kind == "insert":
+        if kind == "equal":
+            groups: list[tuple[int, int]] | None = [(place, place + 1) for place in range(last - first)]
+        elif kind == "insert":
             # The unit of an amount, said after the number: it belongs to what was shown before it.
             if first:
                 ends[said[first - 1]] = heard[high - 1].end
             continue
-        groups = _grouped(ours[first:last], theirs[low:high])
+        else:
+            groups = _grouped(ours[first:last], theirs[low:high])
         if groups is None:
             return None
         for index, (begin, end) in zip(said[first:last], groups, strict=True):
@@ -172,8 +176,6 @@ def reconciled(text: str, told: Sequence[Told], length: Seconds) -> tuple[Word, 
 
 def _grouped(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]] | None:
     """For each of our words which stretch of theirs says it; None if that is not known."""
-    if len(ours) == len(theirs):
-        return [(place, place + 1) for place in range(len(ours))]
     if len(ours) == 1 and theirs:
         return [(0, len(theirs))]
     groups, begin = [], 0
@@ -186,6 +188,12 @@ def _grouped(ours: Sequence[str], theirs: Sequence[str]) -> list[tuple[int, int]
         groups.append((begin, end))
         begin = end
     return groups if begin == len(theirs) else None
+
+
+def _as_heard(reading: Reading, theirs: frozenset[str]) -> str:
+    """A word's letters, as it is shown or, if a server spells it out, as it is said."""
+    shown = _letters(reading.shown)
+    return shown if shown in theirs else _letters("".join(reading.spoken))
 
 
 def _letters(text: str) -> str:
