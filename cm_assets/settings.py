@@ -184,10 +184,10 @@ class Settings(BaseSettings):
         return bool(os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
 
     @property
-    def voice_servers(self) -> frozenset[str]:
-        """The voice engines behind a network that an address or a key is set for. Which ones, `resources` knows."""
+    def missing_servers(self) -> frozenset[str]:
+        """The voice engines that neither an address nor a key is set for. Which ones others have, `resources` knows."""
         variables = {
             "openai_speech": ("CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
             "opentts": ("CM_OPENTTS_URL",),
         }
-        return frozenset(engine for engine, names in variables.items() if any(map(os.environ.get, names)))
+        return frozenset(engine for engine, names in variables.items() if not any(map(os.environ.get, names)))

@@ -4,7 +4,6 @@ import ast
 import importlib.util
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,7 @@ def blocks(section: str) -> list[str]:
 
 
 @pytest.fixture
-def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page's voice, in its place; its name."""
     code, line = blocks("Adding a voice")
     ((name, module),) = ast.literal_eval(f"{{{line}}}").items()
@@ -37,7 +36,7 @@ def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setitem(sys.modules, module, loaded)
     spec.loader.exec_module(loaded)
     monkeypatch.setitem(ENGINES, name, module)
-    yield name
+    return name
 
 
 def test_the_page_shows_a_whole_voice_in_less_than_sixty_lines() -> None:

@@ -44,19 +44,19 @@ def test_a_key_goes_with_its_address(
 
 
 @pytest.mark.parametrize(
-    ("variables", "servers"),
+    ("variables", "missing"),
     [
-        ({}, set()),
-        ({"CM_SPEECH_BASE_URL": MINE}, {"openai_speech"}),
-        ({"OPENAI_API_KEY": "sk-o"}, {"openai_speech"}),
-        ({"CM_OPENTTS_URL": "http://localhost:5500"}, {"opentts"}),
+        ({}, {"openai_speech", "opentts"}),
+        ({"CM_SPEECH_BASE_URL": MINE}, {"opentts"}),
+        ({"OPENAI_API_KEY": "sk-o"}, {"opentts"}),
+        ({"CM_OPENTTS_URL": "http://localhost:5500"}, {"openai_speech"}),
     ],
 )
 def test_a_server_counts_when_it_is_configured(
-    variables: dict[str, str], servers: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    variables: dict[str, str], missing: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY", "CM_OPENTTS_URL"):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert Settings(home=tmp_path).voice_servers == servers
+    assert Settings(home=tmp_path).missing_servers == missing

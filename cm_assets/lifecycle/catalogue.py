@@ -3,7 +3,6 @@
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from cm_assets.models.protocols import VoiceServer
 from cm_assets.settings import Settings
 
 
@@ -44,11 +43,7 @@ def catalogue(settings: Settings) -> Catalogue:
 
     check_names(settings.footage)
     setup = Setup(settings.kokoro_model, speech_voice=settings.speech_voice, opentts_voice=settings.opentts_voice)
-    found = [
-        engine
-        for engine in engines(settings.voices, setup)
-        if not isinstance(engine, VoiceServer) or engine.name in settings.voice_servers
-    ]
+    found = [engine for engine in engines(settings.voices, setup) if engine.name not in settings.missing_servers]
     return Catalogue(
         voices=tuple(described(found)),
         music=known(settings.music_folder),

@@ -184,6 +184,12 @@ def test_a_long_text_is_spoken_in_passages_that_the_service_takes() -> None:
     assert speech.words[border].start == pytest.approx(len(first.samples) / 24_000 + 0.26, abs=0.25)
 
 
+def test_a_long_sentence_of_a_script_without_blanks_may_take_its_time() -> None:
+    chinese = "每天早晨都有数百万人伸手去拿咖啡可是它为什么有用呢" * 8
+    assert remote.longest(chinese, 1.0) > len(chinese) / 4.0, "four syllables a second"
+    assert remote.longest("Hi.", 1.0) < 6
+
+
 def test_a_text_with_nothing_to_say_costs_nothing() -> None:
     with SpeechServer() as server:
         speech = say(openai(server), "🎉 🚀")
@@ -370,6 +376,16 @@ def test_what_was_spoken_is_not_paid_for_again(
     assert spoken.words == again.words
     assert counted == [first.name] * 3
     assert (first.sent, another.sent) == (len(TEXT), len("And again."))
+
+
+def test_what_is_no_longer_whole_is_asked_for_again(tmp_path: Path) -> None:
+    with SpeechServer() as server:
+        engine = openai(server, cache=tmp_path)
+        say(engine)
+        for path in tmp_path.iterdir():
+            path.write_bytes(path.read_bytes()[:500])
+        holds(say(engine), TEXT)
+    assert len(server.asked) == 2
 
 
 def test_what_is_bad_is_not_kept(tmp_path: Path) -> None:

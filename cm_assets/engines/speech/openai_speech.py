@@ -8,6 +8,7 @@ import base64
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -148,12 +149,14 @@ class OpenAISpeech:
         # Counted once, though finding out what a server knows may take several calls, and not at all for what is kept:
         # else a tight limit would have each attempt use its calls up for the same questions.
         count = _once(lambda: self._setup.before_call(self.name))
-        if (kept := self._recalled(captions_url, captioned)) is not None and (
-            speech := self._read(kept, plain, language)
+        for url, question, read in (
+            (captions_url, captioned, self._read),
+            (speech_url, plain, self._timed),
         ):
-            return speech
-        if (kept := self._recalled(speech_url, plain)) is not None:
-            return self._timed(kept, plain, language)
+            for name in _FORMATS:
+                key = remote.key_of(url, {**question, "response_format": name})
+                if (speech := self._kept.recall(key, partial(read, asked=plain, language=language))) is not None:
+                    return speech
         if self._captions:
             try:
                 content, key = self._call(captions_url, captioned, count)
@@ -188,18 +191,10 @@ class OpenAISpeech:
             return Speech(samples, SAMPLE_RATE, words, "model")
         return Speech(samples, SAMPLE_RATE, *timed(text, samples, SAMPLE_RATE, language))
 
-    def _recalled(self, url: str, question: Mapping[str, Any]) -> bytes | None:
-        """What was answered before, in whichever format."""
-        for name in _FORMATS:
-            kept = self._kept.get(remote.key_of(url, {**question, "response_format": name}))
-            if kept is not None:
-                return kept
-        return None
-
     def _call(self, url: str, question: Mapping[str, Any], count: Callable[[], None]) -> tuple[bytes, str]:
         """An answer and what it is kept under, in the best format that the server knows."""
         text = question["input"]
-        most = round(remote.longest(text, question["speed"]) * remote.MOST_BYTES_A_SECOND) + 100_000
+        most = remote.most_bytes(text, question["speed"])
         while True:
             asked = {**question, "response_format": self._formats[0]}
             count()

@@ -97,14 +97,14 @@ class OpenTTS:
 
     def _passage(self, text: str, voice: str, speed: float, language: str) -> Speech:
         key = remote.key_of(f"{self._base}/api/tts", {"voice": voice, "text": text})
-        content = self._kept.get(key)
-        if content is None:
+        samples = self._kept.recall(key, lambda content: remote.judged(content, text, 1.0, SERVICE))
+        if samples is None:
             self._setup.before_call(self.name)
-            most = round(remote.longest(text, 1.0) * remote.MOST_BYTES_A_SECOND) + 100_000
+            most = remote.most_bytes(text, 1.0)
             content = self._ask("/api/tts", most=most, params={"voice": voice, "text": text}).body
             self.sent += len(text)
-        samples = remote.judged(content, text, 1.0, SERVICE)
-        self._kept.put(key, content)
+            samples = remote.judged(content, text, 1.0, SERVICE)
+            self._kept.put(key, content)
         # Words are found at the voice's own pace, where it is least hurried, and move with the sound.
         words, timing = timed(text, samples, SAMPLE_RATE, language)
         played = stretched(samples, speed)

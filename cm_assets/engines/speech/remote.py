@@ -5,21 +5,22 @@ import json
 import re
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlsplit
 
 import numpy as np
 
-from cm_assets.engines.speech.reading import read
 from cm_assets.engines.speech.timing import letters_of
 from cm_assets.media.recordings import Samples, decode
 from cm_assets.media.segment_cache import SegmentCache
-from cm_assets.models.base import SAMPLE_RATE, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.base import SAMPLE_RATE, Failure, PermanentFailure, Seconds, TransientFailure
 
 if TYPE_CHECKING:
     import httpx
+
+T = TypeVar("T")
 
 KEPT = 200_000_000
 """Bytes of spoken texts that are kept; the least recently used go first."""
@@ -34,6 +35,9 @@ MOST_BYTES_A_SECOND = 260_000
 
 _SLOWEST, _FASTEST = 3.0, 22.0
 """Letters a second: a quarter of a calm voice, and half as fast again as a hasty one."""
+
+_HASTE: Seconds = 0.3
+"""By which the shortest texts may be quicker."""
 
 _SLACK: Seconds = 4.0
 """Silence that a service may put around the shortest text."""
@@ -110,7 +114,12 @@ def call(
 
 def longest(text: str, speed: float) -> Seconds:
     """Seconds that nobody takes to say a text at a speed."""
-    return letters_of(read(text)) / (_SLOWEST * min(speed, 1.0)) + _SLACK
+    return letters_of(text)[1] / (_SLOWEST * min(speed, 1.0)) + _SLACK
+
+
+def most_bytes(text: str, speed: float) -> int:
+    """Bytes that no answer with the speech of a text has."""
+    return round(longest(text, speed) * MOST_BYTES_A_SECOND) + 100_000
 
 
 def judged(content: bytes, text: str, speed: float, service: str) -> Samples:
@@ -136,7 +145,7 @@ def judged(content: bytes, text: str, speed: float, service: str) -> Samples:
         raise TransientFailure(f"{service} sent silence")
     seconds = len(samples) / SAMPLE_RATE
     # Some services do not obey a speed below one.
-    if letters_of(read(text)) > _FASTEST * max(speed, 1.0) * (seconds + 0.2):
+    if letters_of(text)[0] > _FASTEST * max(speed, 1.0) * (seconds + _HASTE):
         raise TransientFailure(f"{service} sent only {seconds:.1f} s for {len(text.split())} words: it is cut off")
     end = samples[-step // 2 :].astype(np.float64)
     if np.sqrt(np.mean(end**2)) > 0.5 * np.percentile(levels, 90):
@@ -154,13 +163,18 @@ class Kept:
     def __init__(self, folder: Path | None) -> None:
         self._cache = SegmentCache(folder, KEPT, suffix=".speech") if folder is not None else None
 
-    def get(self, key: str) -> bytes | None:
-        """An answer that was kept, if it is there."""
+    def recall(self, key: str, read: Callable[[bytes], T | None]) -> T | None:
+        """An answer that was kept, as it is read; None if it is not there, or no longer whole."""
         if self._cache is None:
             return None
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "answer")
-            return path.read_bytes() if self._cache.take(key, path) else None
+            if not self._cache.take(key, path):
+                return None
+            try:
+                return read(path.read_bytes())
+            except Failure:
+                return None
 
     def put(self, key: str, answer: bytes) -> None:
         """Keep an answer that was found to be good."""

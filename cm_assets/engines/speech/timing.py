@@ -224,6 +224,14 @@ def _moment(
     return sounds[place][0] + float(clock - spoken[place])
 
 
-def letters_of(readings: Sequence[Reading]) -> int:
-    """Letters that a voice says for them, numbers in words: a measure of how long that takes, in any script."""
-    return sum(len(word) for reading in readings for word in reading.spoken)
+def letters_of(text: str) -> tuple[int, int]:
+    """Letters that a voice says at least and at most: a measure of how long that takes, in any script.
+
+    Numbers are counted in words. What no voice here would read to its end, such as a long identifier or a sentence of a
+    script without blanks, is counted in Latin letters as well.
+    """
+    from anyascii import anyascii
+
+    spoken = sum(len(word) for reading in read(text) for word in reading.spoken)
+    written = sum(map(str.isalnum, anyascii(text)))
+    return min(spoken, written), max(spoken, written)
