@@ -26,7 +26,8 @@ def blocks(section: str) -> list[str]:
 def voice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     """The page's voice, in its place; its name."""
     code, line = blocks("Adding a voice")
-    ((name, module),) = ast.literal_eval(f"{{{line}}}").items()
+    registered: dict[str, str] = ast.literal_eval(f"{{{line}}}")
+    ((name, module),) = registered.items()
     path = tmp_path / "voice.py"
     path.write_text(code)
     spec = importlib.util.spec_from_file_location(module, path)

@@ -127,6 +127,7 @@ class SpeechServer:
 
     Attributes:
         key: what callers must send; None takes anything.
+        listed: what it says when it is asked for its voices, instead of the truth.
         kokoro: whether it has Kokoro-FastAPI's additions, and its voices and models.
         formats: what it can send.
         asked: calls that speak, in order.
@@ -143,6 +144,7 @@ class SpeechServer:
         formats: Iterable[str] = FORMATS,
         models: Iterable[str] = ("tts-1", "tts-1-hd", "kokoro"),
         endless_header: bool = False,
+        listed: str | None = None,
     ) -> None:
         self.faults = list(faults)
         self.key = key
@@ -151,6 +153,7 @@ class SpeechServer:
         self.formats = frozenset(formats)
         self.models = frozenset(models)
         self.endless_header = endless_header
+        self.listed = listed
         self.asked: list[Asked] = []
         self.seen: list[str] = []
         self.said: dict[str, Speech] = {}
@@ -222,6 +225,9 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         self.owner.seen.append(parts.path)
+        if self.owner.listed is not None and parts.path.endswith("/voices"):
+            self._send(200, self.owner.listed.encode(), "application/json")
+            return
         if isinstance(self.owner, OpenTTSServer):
             self._opentts(parts.path, {name: values[0] for name, values in parse_qs(parts.query).items()})
         elif not self._allowed():

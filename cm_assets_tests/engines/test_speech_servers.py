@@ -247,6 +247,22 @@ def test_the_voices_of_the_servers_are_listed_and_described() -> None:
     assert list(offered)[-1].startswith("espeak:"), "the natural ones first"
 
 
+@pytest.mark.parametrize(
+    "body",
+    ["null", "[]", '{"voices": null}', '{"voices": {"a": 1}}', '{"voices": [null, 5, {}, "", {"id": 7}]}', "<html>"],
+)
+def test_an_odd_list_of_voices_is_no_list(body: str) -> None:
+    with SpeechServer(listed=body) as server:
+        assert openai(server).offered() == {}
+    with OpenTTSServer(listed=body) as server, pytest.raises(PermanentFailure, match="CM_OPENTTS_URL"):
+        opentts(server).offered()
+
+
+def test_voices_are_listed_by_id_too() -> None:
+    with SpeechServer(listed='{"voices": [{"id": "bm_x", "name": "X"}, {"name": "zz"}]}') as server:
+        assert openai(server).offered() == {"bm_x": "British English, male", "zz": "any language"}
+
+
 BOTH = pytest.mark.parametrize(("kind", "engine_of"), [(SpeechServer, openai), (OpenTTSServer, opentts)])
 Engine = OpenAISpeech | OpenTTS
 

@@ -31,17 +31,17 @@ VOICES: Mapping[str, str] = {
     "shimmer": "any language, female, soft",
     "coral": "any language, female, friendly",
     "sage": "any language, female, calm",
-    "ballad": "any language, male, gentle",
     "alloy": "any language, neutral",
     "ash": "any language, male, clear",
     "echo": "any language, male, even",
     "onyx": "any language, male, deep",
-    "verse": "any language, male, lively",
     "fable": "any language, male, British",
+    "ballad": "any language, male, gentle",
+    "verse": "any language, male, lively",
     "marin": "any language, female, natural",
     "cedar": "any language, male, natural",
 }
-"""OpenAI's own, as its guide to text-to-speech lists them; `tts-1` has all but ballad, verse, marin and cedar."""
+"""OpenAI's own, as its guide to text-to-speech lists them; `tts-1` has all but the last four."""
 
 LIMIT = 1500
 """Characters of one call. OpenAI takes 4096; a shorter passage sounds as well, is cheaper to lose, and its words are
@@ -105,9 +105,9 @@ class OpenAISpeech:
             raise self._refusal(answer)
         try:
             listed = json.loads(answer.body)["voices"] if answer.response.is_success else []
+            names = [one.get("id") or one.get("name") if isinstance(one, dict) else one for one in listed[:1000]]
         except (ValueError, KeyError, TypeError, RecursionError):
             return {}
-        names = [one.get("id") or one.get("name") if isinstance(one, dict) else one for one in listed[:1000]]
         return {name: describe(name) for name in names if isinstance(name, str) and 0 < len(name) <= 200}
 
     def reach(self) -> str:
@@ -149,13 +149,13 @@ class OpenAISpeech:
         # Counted once, though finding out what a server knows may take several calls, and not at all for what is kept:
         # else a tight limit would have each attempt use its calls up for the same questions.
         count = _once(lambda: self._setup.before_call(self.name))
-        for url, question, read in (
+        for url, question, parse in (
             (captions_url, captioned, self._read),
             (speech_url, plain, self._timed),
         ):
             for name in _FORMATS:
                 key = remote.key_of(url, {**question, "response_format": name})
-                if (speech := self._kept.recall(key, partial(read, asked=plain, language=language))) is not None:
+                if (speech := self._kept.recall(key, partial(parse, asked=plain, language=language))) is not None:
                     return speech
         if self._captions:
             try:

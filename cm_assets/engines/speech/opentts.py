@@ -58,10 +58,12 @@ class OpenTTS:
                 listed = {
                     name: _described(one)
                     for name, one in document.items()
-                    if isinstance(one, dict) and 0 < len(name) <= 200
+                    if isinstance(one, dict) and isinstance(one.get("language"), str) and 0 < len(name) <= 200
                 }
             except (ValueError, AttributeError, RecursionError):
                 raise PermanentFailure("CM_OPENTTS_URL: what answers there is not OpenTTS: check it") from None
+            if not listed:
+                raise PermanentFailure("CM_OPENTTS_URL: what answers there lists no voices: check it")
             self._listed = dict(sorted(listed.items(), key=lambda item: item[0].partition(":")[0] in _ROBOTIC))
         return self._listed
 
@@ -136,7 +138,7 @@ def engine(setup: Setup) -> Voice:
 
 def _described(listed: Mapping[str, Any]) -> str:
     """A voice of the list for people."""
-    language = str(listed.get("language") or "")[:20]
+    language = listed["language"][:20]
     gender = {"F": "female", "M": "male"}.get(str(listed.get("gender") or "").upper(), "")
     accent = {"en-us": "American", "en-gb": "British"}.get(str(listed.get("locale") or "").lower().replace("_", "-"))
     spoken = LANGUAGES.get(language.split("-")[0].lower(), language)
