@@ -20,7 +20,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
-    from cm_assets.engines.speech.chain import Told
+    from cm_assets.engines.speech.chain import Narrated
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
 
@@ -124,7 +124,7 @@ class Speakers(dg.ConfigurableResource[Any]):
         language: str,
         progress: Progress,
         comes_back: Callable[[Failure], bool],
-    ) -> "Told":
+    ) -> "Narrated":
         """Have the texts of all scenes spoken by one engine; see `engines.speech.chain.tell`.
 
         Raises:
@@ -141,8 +141,7 @@ class Speakers(dg.ConfigurableResource[Any]):
             preferred={"openai_speech": self.speech_voice, "opentts": self.opentts_voice},
             progress=progress,
             comes_back=comes_back,
-            # Half of the stage's time, so that whoever stands in has the other half.
-            patience=STAGES["audio"].time_limit / 2,
+            time_limit=STAGES["audio"].time_limit,
         )
 
 

@@ -56,7 +56,7 @@ def test_the_pages_voice_speaks_a_narration(voice: str) -> None:
         preferred={},
         progress=lambda _share: None,
         comes_back=lambda _failure: False,
-        patience=60,
+        time_limit=60,
     )
     assert (told.engine, told.voice, told.passed_over) == (voice, "low", ())
     assert told.narration.timing == "model"
@@ -80,6 +80,6 @@ def test_a_voice_by_another_name_is_stood_in_for(voice: str) -> None:
         preferred={},
         progress=lambda _share: None,
         comes_back=lambda _failure: False,
-        patience=60,
+        time_limit=60,
     )
     assert told.voice == "high"

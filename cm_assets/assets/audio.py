@@ -13,7 +13,7 @@ from cm_assets.resources import Speakers
 from cm_assets.storage.artifacts import ArtifactStore
 
 if TYPE_CHECKING:
-    from cm_assets.engines.speech.chain import Told
+    from cm_assets.engines.speech.chain import Narrated
 
 
 @dg.asset(
@@ -81,7 +81,7 @@ def audio(
         )
 
 
-def _passed_over(told: "Told") -> dict[str, str]:
+def _passed_over(told: "Narrated") -> dict[str, str]:
     """Who did not speak and why, and apart from them those whom a person must mend."""
     mend = "\n".join(f"{other.engine}: {other.reason}" for other in told.passed_over if other.to_mend)
     passing = "\n".join(f"{other.engine}: {other.reason}" for other in told.passed_over if not other.to_mend)

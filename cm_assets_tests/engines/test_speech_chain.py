@@ -8,7 +8,7 @@ import pytest
 
 from cm_assets.engines.speech.casting import DEFAULT, is_known, order, split, voice_of
 from cm_assets.engines.speech.catalogue import engines
-from cm_assets.engines.speech.chain import Told, tell
+from cm_assets.engines.speech.chain import Narrated, tell
 from cm_assets.engines.speech.hibari import Hibari
 from cm_assets.engines.speech.setup import Setup
 from cm_assets.models.audio import Speech
@@ -39,8 +39,8 @@ def told(
     preferred: Mapping[str, str] | None = None,
     comes_back: Callable[[Failure], bool] = never,
     texts: tuple[str, ...] = TEXTS,
-    patience: float = 60,
-) -> Told:
+    time_limit: float = 60,
+) -> Narrated:
     return tell(
         texts,
         chain,
@@ -50,7 +50,7 @@ def told(
         preferred=preferred or {},
         progress=lambda _share: None,
         comes_back=comes_back,
-        patience=patience,
+        time_limit=time_limit,
     )
 
 
@@ -243,10 +243,10 @@ def test_a_slow_engine_is_passed_over_when_others_can_speak() -> None:
             return super().speak(text, voice=voice, speed=speed, language=language)
 
     slow = Slow("slow", LOCAL)
-    result = told((slow, Stub("quick", LOCAL)), patience=0.05)
+    result = told((slow, Stub("quick", LOCAL)), time_limit=0.1)
     assert result.engine == "quick"
     assert result.passed_over[0].reason == "slow is too slow"
-    assert told((slow,), patience=0.05).engine == "slow", "nobody else can"
+    assert told((slow,), time_limit=0.1).engine == "slow", "nobody else can"
 
 
 WAIT, LONG_WAIT = AskedToWait("later", 300), AskedToWait("tomorrow", 80_000)

@@ -131,6 +131,18 @@ def test_times_that_step_back_are_not_taken() -> None:
     assert reconciled("Hello there", [Told("Hello", 1.5, 1.9), Told("there", 0.2, 0.4)], 2.0) is None
 
 
+TOLD = st.builds(Told, st.text(max_size=8), st.floats(-1, 9), st.floats(-1, 9))
+
+
+@given(st.text(max_size=60), st.lists(TOLD, max_size=12), st.floats(0, 8))
+def test_whatever_is_told_comes_out_in_order_or_not_at_all(text: str, told: list[Told], length: float) -> None:
+    words = reconciled(text, told, length)
+    if words is not None:
+        assert [word.text for word in words] == text.split()
+        assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(words))
+        assert not words or words[-1].end <= length
+
+
 def test_the_words_of_a_whole_narration_are_reconciled() -> None:
     speech = Hibari().speak(COFFEE, voice="af_heart", speed=1, language="en")
     heard = [Told(one["word"], one["start_time"], one["end_time"]) for one in tokens(speech)]

@@ -31,7 +31,7 @@ class PassedOver:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class Narrated:
     """A narration and who spoke it.
 
     Attributes:
@@ -66,8 +66,8 @@ def tell(
     preferred: Mapping[str, str],
     progress: Progress,
     comes_back: Callable[[Failure], bool],
-    patience: Seconds,
-) -> Told:
+    time_limit: Seconds,
+) -> Narrated:
     """Have all texts spoken by one engine, so that no narration has two voices.
 
     Args:
@@ -79,15 +79,16 @@ def tell(
         preferred: voices of the settings, by engine.
         progress: told after each scene.
         comes_back: whether the stage tries again in this run if it meets a failure; then the failure is left to it.
-        patience: seconds after which an engine that others can stand in for is too slow.
+        time_limit: seconds for all. An engine that others can stand in for gets half of what is left, so that they can.
 
     Raises:
         Failure: the stage tries again; or no engine can: the failure that passes soonest, with everyone's reasons.
     """
     candidates = casting.order(voice, engines)
     failures: list[tuple[Voice, Failure]] = []
+    end = time.monotonic() + time_limit
     for engine in candidates:
-        until = time.monotonic() + patience if engine is not candidates[-1] else None
+        until = (time.monotonic() + end) / 2 if engine is not candidates[-1] else None
         own = preferred.get(engine.name, "")
         try:
             speaker = _guarded(partial(casting.voice_of, engine, voice, language, own, engines))
@@ -99,7 +100,7 @@ def tell(
             continue
         passed_over = tuple(PassedOver(other.name, str(failure), _to_mend(failure)) for other, failure in failures)
         sent = sum(other.sent for other in candidates if isinstance(other, VoiceServer))
-        return Told(narration, engine.name, speaker, passed_over, sent)
+        return Narrated(narration, engine.name, speaker, passed_over, sent)
     raise _all_failed(failures)
 
 
