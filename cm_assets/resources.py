@@ -89,17 +89,17 @@ class Speakers(dg.ConfigurableResource[Any]):
     rates: dict[str, list[list[float]]] = Field(default_factory=dict)
     rates_url: str = ""
 
-    def engines(self, *, patience: float = 60.0) -> tuple[Voice, ...]:
+    def engines(self, *, patience: float | None = None) -> tuple[Voice, ...]:
         """The engines that are named, ready to speak.
 
         Args:
-            patience: seconds that a server may be silent.
+            patience: seconds that a server may be silent; `setup.PATIENCE` if None.
 
         Raises:
             PermanentFailure: a name is unknown.
         """
         from cm_assets.engines.speech.catalogue import engines
-        from cm_assets.engines.speech.setup import Setup
+        from cm_assets.engines.speech.setup import PATIENCE, Setup
 
         setup = Setup(
             kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None,
@@ -111,7 +111,7 @@ class Speakers(dg.ConfigurableResource[Any]):
             opentts_voice=self.opentts_voice,
             cache=Path(self.cache) if self.cache else None,
             before_call=_counted(self.rates, self.rates_url),
-            patience=patience,
+            patience=PATIENCE if patience is None else patience,
         )
         return engines(self.names, setup)
 

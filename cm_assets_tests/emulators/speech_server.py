@@ -34,6 +34,8 @@ FORMATS = {
     "flac": ("audio/flac", "flac", "flac"),
     "wav": ("audio/wav", "wav", "pcm_s16le"),
     "opus": ("audio/opus", "ogg", "libopus"),
+    "aac": ("audio/aac", "adts", "aac"),
+    "pcm": ("audio/pcm", "s16le", "pcm_s16le"),  # without a head: 24 kHz, 16 bits, little end first
 }
 OPENAI_VOICES = ("alloy", "ash", "coral", "echo", "fable", "nova", "onyx", "sage", "shimmer")
 KOKORO_VOICES = ("af_bella", "af_heart", "am_adam", "bf_emma", "bm_george", "ef_dora", "em_alex", "ff_siwis")

@@ -127,6 +127,11 @@ def test_impossible_times_are_not_taken(start: float, end: float) -> None:
     assert reconciled("Hello there", [Told("Hello", start, end), Told("there", 1.5, 2)], 2.0) is None
 
 
+def test_times_of_another_recording_are_not_taken() -> None:
+    assert reconciled("Hello there", [Told("Hello", 0, 0), Told("there", 0, 0)], 2.0) is None
+    assert reconciled("Hello there", [Told("Hello", 0.1, 0.2), Told("there", 0.3, 0.4)], 2.0) is None
+
+
 def test_times_that_step_back_are_not_taken() -> None:
     assert reconciled("Hello there", [Told("Hello", 1.5, 1.9), Told("there", 0.2, 0.4)], 2.0) is None
 

@@ -231,7 +231,7 @@ class OpenAISpeech:
     def _check_settings(self) -> None:
         if not self._setup.speech_url and not self._key:
             raise PermanentFailure(
-                "openai_speech: no speech server is configured: set CM_SPEECH_BASE_URL, or CM_SPEECH_API_KEY or "
+                "no speech server is configured: set CM_SPEECH_BASE_URL, or CM_SPEECH_API_KEY or "
                 "OPENAI_API_KEY for OpenAI's"
             )
         if not remote.is_address(self._base):

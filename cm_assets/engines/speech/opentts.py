@@ -118,7 +118,7 @@ class OpenTTS:
         from cm_assets.engines.http import failure_of
 
         if not self._base:
-            raise PermanentFailure("opentts: no server is configured: set CM_OPENTTS_URL, as http://localhost:5500")
+            raise PermanentFailure("no server is configured: set CM_OPENTTS_URL, as http://localhost:5500")
         if not remote.is_address(self._base):
             raise PermanentFailure("CM_OPENTTS_URL is no address: set it to one such as http://localhost:5500")
         answer = remote.call("GET", self._base + path, SERVICE, most=most, patience=self._setup.patience, **request)

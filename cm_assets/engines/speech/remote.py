@@ -53,6 +53,7 @@ class Answer:
     """What came back.
 
     Attributes:
+        response: its head; the body was read.
         status: of HTTP.
         body: whole, unless it is an error's.
         said: what the service says of an error, for people.

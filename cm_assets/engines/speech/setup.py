@@ -6,6 +6,9 @@ from pathlib import Path
 
 from cm_assets.models.base import Seconds
 
+PATIENCE: Seconds = 120.0
+"""Seconds that a server may be silent: one on a slow CPU takes as long for a passage as the passage is."""
+
 
 @dataclass(frozen=True, slots=True)
 class Setup:
@@ -33,4 +36,4 @@ class Setup:
     opentts_voice: str = ""
     cache: Path | None = None
     before_call: Callable[[str], None] = lambda _service: None
-    patience: Seconds = 60.0
+    patience: Seconds = PATIENCE

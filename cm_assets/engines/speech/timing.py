@@ -21,6 +21,9 @@ Samples = npt.NDArray[np.float32]
 _SLACK: Seconds = 0.1
 """By which a server's times may leave the recording or step back: they are rounded, and its silence is trimmed."""
 
+_SPANNED = 0.4
+"""Of a recording, at least, from a server's first word to its last: the rest may be silence."""
+
 _STEP: Seconds = 0.01
 _PAUSE: Seconds = 0.15
 """Silence from which on it is no closed mouth within a word."""
@@ -153,6 +156,9 @@ def reconciled(text: str, told: Sequence[Told], length: Seconds) -> tuple[Word, 
     readings = read(text)
     said = [index for index, reading in enumerate(readings) if reading.spoken]
     heard = [one for one in told if _letters(one.text)]
+    # Times that are all the same, or end early, are not of this recording.
+    if not heard or heard[-1].end - heard[0].start < _SPANNED * length:
+        return None
     theirs = [_letters(one.text) for one in heard]
     ours = [_as_heard(readings[index], frozenset(theirs)) for index in said]
     starts: dict[int, Seconds] = {}
