@@ -54,7 +54,9 @@ def decode(content: bytes, *, longest: Seconds) -> Samples:
             if codec not in CODECS and not codec.startswith("pcm_"):
                 raise PermanentFailure(f"is coded as {codec}, which is not taken")
             if stream.duration is not None and stream.time_base is not None and _tells_length(container, content):
-                expected = float(stream.duration * stream.time_base)
+                told = float(stream.duration * stream.time_base)
+                # Whoever streams does not know, and may write the largest number that there is room for.
+                expected = told if told <= longest else 0.0
             for part in _resampled(file.decode(stream)):
                 parts.append(part)
                 count += len(part)

@@ -90,7 +90,8 @@ SPANISH = {"em_alex": "Spanish, male", "ef_dora": "Spanish, female", "af_heart":
         ("opentts:larynx:harvard", "opentts", "larynx:harvard"),
         ("larynx:harvard", "opentts", "larynx:harvard"),
         ("openai_speech:a:b", "openai_speech", "a:b"),
-        ("hibari:", "opentts", "hibari:"),
+        ("kokoro:am_michael", None, "kokoro:am_michael"),
+        ("hibari:", None, "hibari:"),
     ],
 )
 def test_a_voice_may_name_its_engine(voice: str, engine: str | None, name: str) -> None:
@@ -109,7 +110,7 @@ def test_a_voice_may_name_its_engine(voice: str, engine: str | None, name: str) 
         ("larynx:harvard", True),
         ("am_adam", False),
         ("elevenlabs_voice", False),
-        ("kokoro:af_heart", True),  # with OpenTTS, it may be one of its own
+        ("kokoro:af_heart", False),  # an engine that is not in use, and no system of OpenTTS's
     ],
 )
 def test_what_a_request_may_ask_for_is_known_without_a_call(voice: str, known: bool) -> None:

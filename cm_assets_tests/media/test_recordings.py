@@ -39,6 +39,16 @@ def test_a_wav_whose_writer_did_not_know_its_size_is_read_to_its_end(speech: Spe
     assert np.array_equal(known, unknown)
 
 
+@pytest.mark.parametrize("samples", [0, 2**36 - 1])
+def test_a_flac_whose_writer_did_not_know_its_length_is_read_to_its_end(speech: Speech, samples: int) -> None:
+    content = bytearray(encoded(speech, "flac"))
+    known = decode(bytes(content), longest=10)
+    # STREAMINFO ends with 36 bits of samples before the checksum (RFC 9639, 8.2).
+    content[21] = content[21] & 0xF0 | samples >> 32
+    content[22:26] = (samples & 0xFFFFFFFF).to_bytes(4)
+    assert np.array_equal(decode(bytes(content), longest=10), known)
+
+
 @pytest.mark.parametrize(
     ("name", "why"), [("flac", "cannot be read"), ("wav", "lacks its last"), ("mp3", "ends after")]
 )

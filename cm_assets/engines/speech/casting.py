@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
+from cm_assets.engines.speech.catalogue import ENGINES
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.protocols import Voice, VoiceServer
 
@@ -54,11 +55,14 @@ class SpeaksOtherLanguages(PermanentFailure):
 
 
 def split(voice: str, engines: Collection[str]) -> tuple[str | None, str]:
-    """A request's voice as engine and name: `hibari:af_heart`, or a bare name, whose engine is None."""
+    """A request's voice as engine and name: `hibari:af_heart`, or a bare name, whose engine is None.
+
+    OpenTTS's own names hold a colon too, and need no engine before them.
+    """
     engine, colon, name = voice.partition(":")
     if colon and name and engine in engines:
         return engine, name
-    return (OPENTTS if colon and OPENTTS in engines else None), voice
+    return (OPENTTS if colon and OPENTTS in engines and engine not in ENGINES else None), voice
 
 
 def is_known(voice: str, engines: Mapping[str, Collection[str] | None], names: Collection[str]) -> bool:
