@@ -80,6 +80,7 @@ class Fault:
     reset: bool = False
     silent: bool = False
     keep: float = 1
+    breaks: bool = False
     stretch: float = 1
     drip: bool = False
     endless: bool = False
@@ -98,6 +99,8 @@ WRONG_TYPE = Fault(kind="text/html")
 """A recording that calls itself a page."""
 TRUNCATED = Fault(keep=0.45)
 """A recording that says less than half of the text, and is whole as a file."""
+BROKEN_OFF = Fault(breaks=True)
+"""A recording that lacks its last words and ends in the middle of a vowel."""
 CUT_FILE = Fault(keep=-0.5)
 """A file without its second half."""
 SILENT = Fault(silent=True)
@@ -384,6 +387,11 @@ def changed(speech: Speech, fault: Fault) -> Speech:
     samples = speech.samples
     if fault.silent:
         samples = np.zeros_like(samples)
+    if fault.breaks:
+        late = len(samples) * 3 // 4
+        step = speech.sample_rate // 100
+        levels = [np.sum(samples[place : place + step] ** 2) for place in range(late, len(samples) - step, step)]
+        samples = samples[: late + (int(np.argmax(levels)) + 1) * step]
     if 0 < fault.keep < 1:
         samples = samples[: round(len(samples) * fault.keep)]
     if fault.stretch > 1:

@@ -17,6 +17,7 @@ from cm_assets.media.narration import measure
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, TransientFailure
 from cm_assets_tests.emulators.speech_server import (
+    BROKEN_OFF,
     BUSY,
     COME_BACK_TOMORROW,
     CUT_FILE,
@@ -278,6 +279,7 @@ Engine = OpenAISpeech | OpenTTS
         (RESET, TransientFailure, "broke the connection off"),
         (CUT_FILE, TransientFailure, "cannot be read|lacks its last"),
         (TRUNCATED, TransientFailure, "cut off"),
+        (BROKEN_OFF, TransientFailure, "ends in the middle of a sound"),
         (SILENT, TransientFailure, "silence"),
         (JSON_ERROR, TransientFailure, "is no sound"),
         (PAGE, TransientFailure, "is no sound"),
