@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from cm_assets.engines.speech.hibari import Hibari
 from cm_assets.engines.speech.passages import joined, passages
+from cm_assets.models.audio import Speech, Word
 from cm_assets_tests.engines.sound import COFFEE
 
 
@@ -54,7 +55,7 @@ def test_a_script_without_blanks_is_cut_at_its_own_marks() -> None:
 
 @pytest.mark.parametrize("speed", [0.8, 1.5])
 def test_joined_passages_have_all_words_in_order_and_nothing_clicks(speed: float) -> None:
-    def spoken(text: str):  # type: ignore[no-untyped-def]
+    def spoken(text: str) -> Speech:
         return Hibari().speak(text, voice="af_heart", speed=speed, language="en")
 
     parts = passages(COFFEE, 120)
@@ -72,3 +73,18 @@ def test_joined_passages_have_all_words_in_order_and_nothing_clicks(speed: float
             max(0, round((word.start - 0.12) * 48_000)) : max(1, round((word.start - 0.06) * 48_000))
         ]
         assert np.sqrt(np.mean(before**2)) < 0.02
+
+
+def test_the_silence_around_a_passage_is_not_heard_in_the_middle_of_a_scene() -> None:
+    def padded(text: str) -> Speech:
+        speech = Hibari().speak(text, voice="af_heart", speed=1, language="en")
+        quiet = np.zeros(24_000, np.float32)
+        words = tuple(Word(text=one.text, start=one.start + 1, end=one.end + 1) for one in speech.words)
+        return Speech(np.concatenate([quiet, speech.samples, quiet]), 24_000, words, "model")
+
+    parts = passages(COFFEE, 200)
+    speech = joined(COFFEE, [(part, padded(part.text)) for part in parts], 1.0)
+    gaps = [later.start - earlier.end for earlier, later in itertools.pairwise(speech.words)]
+    assert max(gaps) < 0.8
+    loud = np.flatnonzero(np.abs(speech.samples) > 0.02) / speech.sample_rate
+    assert loud[0] == pytest.approx(speech.words[0].start, abs=0.1)

@@ -319,6 +319,18 @@ def test_a_silent_server_is_given_up(kind: type[SpeechServer], engine_of: Callab
 
 
 @BOTH
+def test_a_deaf_server_is_found_out_when_it_is_asked_for_its_voices(
+    kind: type[SpeechServer], engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(remote, "LISTING", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as deaf, kind() as server:
+        nobody = f"http://127.0.0.1:{deaf.getsockname()[1]}"
+        engine = engine_of(server, speech_url=nobody, opentts_url=nobody, patience=1000)
+        with pytest.raises(TransientFailure, match="did not answer in time"):
+            engine.offered()
+
+
+@BOTH
 def test_a_server_that_drips_is_given_up(
     kind: type[SpeechServer], engine_of: Callable[..., Engine], monkeypatch: pytest.MonkeyPatch
 ) -> None:

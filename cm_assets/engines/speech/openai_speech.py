@@ -209,7 +209,8 @@ class OpenAISpeech:
 
     def _ask(self, method: str, url: str, *, most: int, **request: Any) -> remote.Answer:
         headers = {"Authorization": f"Bearer {self._key}"} if self._key else {}
-        return remote.call(method, url, SERVICE, most=most, patience=self._setup.patience, headers=headers, **request)
+        patience = min(self._setup.patience, remote.LISTING) if method == "GET" else self._setup.patience
+        return remote.call(method, url, SERVICE, most=most, patience=patience, headers=headers, **request)
 
     def _refusal(self, answer: remote.Answer) -> Failure:
         from cm_assets.engines.http import failure_of

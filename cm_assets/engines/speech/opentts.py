@@ -121,7 +121,8 @@ class OpenTTS:
             raise PermanentFailure("no server is configured: set CM_OPENTTS_URL, as http://localhost:5500")
         if not remote.is_address(self._base):
             raise PermanentFailure("CM_OPENTTS_URL is no address: set it to one such as http://localhost:5500")
-        answer = remote.call("GET", self._base + path, SERVICE, most=most, patience=self._setup.patience, **request)
+        patience = self._setup.patience if request else min(self._setup.patience, remote.LISTING)
+        answer = remote.call("GET", self._base + path, SERVICE, most=most, patience=patience, **request)
         if answer.status == 404:
             raise PermanentFailure("CM_OPENTTS_URL: what answers there is not OpenTTS: check it")
         if not answer.response.is_success:

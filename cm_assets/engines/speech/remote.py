@@ -27,6 +27,9 @@ KEPT = 200_000_000
 
 CONNECT: Seconds = 5.0
 
+LISTING: Seconds = 15.0
+"""Seconds that a server may be silent that is asked for what it has: one that is dead is found out by this."""
+
 LONGEST_CALL: Seconds = 150.0
 """Seconds for one answer, however steadily it drips in."""
 
