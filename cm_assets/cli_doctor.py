@@ -3,16 +3,29 @@
 import os
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+import threading
+import time
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cm_assets.models.base import Failure, PermanentFailure
 from cm_assets.settings import STOCK_KEYS, Settings
 
+if TYPE_CHECKING:
+    from cm_assets.models.protocols import VoiceServer
+
 NEEDED_SPACE = 2_000_000_000
 """Bytes that some videos in the making need."""
+
+PATIENCE = 3.0
+"""Seconds for all voice servers together."""
+
+MOST_VOICES = 20
+"""Voices of an engine that are named."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,16 +107,62 @@ def _ffmpeg(settings: Settings) -> str:
 
 
 def _voices(settings: Settings) -> str:
-    from cm_assets.engines.speech.catalogue import engines
+    from cm_assets.engines.speech.catalogue import ENGINES
+    from cm_assets.models.protocols import VoiceServer
+    from cm_assets.resources import speakers
 
-    lines = []
-    for engine in engines(settings.voices, kokoro_model=settings.kokoro_model):
-        there = engine.voices()
-        if there:
-            lines.append(f"{engine.name}: {', '.join(there)}")
+    # Made as the runs make them: the same variables, the same choice of key and address.
+    engines = speakers(settings).process_config_and_initialize().engines(patience=PATIENCE)
+    servers = [engine for engine in engines if isinstance(engine, VoiceServer)]
+    asked = _at_once({engine.name: partial(_server, engine) for engine in servers})
+    lines, fine = [], True
+    for engine in engines:
+        if engine.name in asked:
+            reached, said = asked[engine.name]
+            fine = fine and reached
+        elif there := engine.voices():
+            said = _some(there)
         else:
-            lines.append(f"{engine.name}: not installed; .venv/bin/uv pip install -e '.[{engine.name}]'")
+            said = f"not installed; .venv/bin/uv pip install -e '.[{engine.name}]'"
+        lines.append(f"{engine.name}: {said}")
+    if others := [name for name in ENGINES if name not in settings.voices]:
+        lines.append(f"not in CM_VOICES: {', '.join(others)}; docs/voices.md says how to use them")
+    if not fine:
+        raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)
+
+
+def _server(engine: "VoiceServer") -> str:
+    where = engine.reach()
+    return f"{where}; {_some(engine.offered()) or 'it does not list its voices'}"
+
+
+def _some(voices: Collection[str]) -> str:
+    """The voices, and how many more there are."""
+    more = f" and {len(voices) - MOST_VOICES} more" if len(voices) > MOST_VOICES else ""
+    return ", ".join(name[:60] for name in list(voices)[:MOST_VOICES]) + more
+
+
+def _at_once(questions: Mapping[str, Callable[[], str]]) -> dict[str, tuple[bool, str]]:
+    """Ask all at the same time and wait for none longer than `PATIENCE`: whether each is fine, and what it said.
+
+    In threads of their own that nobody waits for: looking a name up may take long, and cannot be cut short.
+    """
+    answers = dict.fromkeys(questions, (False, f"no answer within {PATIENCE:g} s"))
+    until = time.monotonic() + PATIENCE
+
+    def ask(name: str) -> None:
+        try:
+            answers[name] = (True, questions[name]())
+        except Failure as failure:
+            answers[name] = (False, str(failure))
+
+    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in questions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, until - time.monotonic()))
+    return dict(answers)
 
 
 def _footage(settings: Settings) -> str:

@@ -19,7 +19,7 @@ from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.policies import PLATFORMS
-from cm_assets.resources import ModelIOManager, Speakers, Studio, footage, platforms, writers
+from cm_assets.resources import ModelIOManager, Studio, footage, platforms, speakers, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -42,7 +42,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "stages": Stages(database, settings.home / "work"),
         "catalogue": catalogue(settings),
         "writers": writers(settings),
-        "speakers": Speakers(engines=list(settings.voices), kokoro_model=str(settings.kokoro_model or "")),
+        "speakers": speakers(settings),
         "footage": footage(settings),
         "studio": Studio(
             ffmpeg=ffmpeg,

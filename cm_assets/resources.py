@@ -4,25 +4,27 @@ Those of the endpoints that are told what happens are `engines/notifying`'s: the
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import dagster as dg
 from pydantic import Field
 
-from cm_assets.models.audio import Speech
-from cm_assets.models.base import Model
-from cm_assets.models.protocols import Platform, Purse, ScriptWriter
+from cm_assets.models.base import Failure, Model
+from cm_assets.models.protocols import Platform, Progress, Purse, ScriptWriter, Voice
 from cm_assets.models.request import VideoRequest
+from cm_assets.policies import STAGES
 from cm_assets.settings import STOCK_KEYS, Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
     from cm_assets.engines.footage.gathering import Source
+    from cm_assets.engines.speech.chain import Narrated
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
     from cm_assets.storage.credentials import Credentials
@@ -97,26 +99,88 @@ class Writers(dg.ConfigurableResource[Any]):
 
 
 class Speakers(dg.ConfigurableResource[Any]):
-    """Chooses who speaks.
+    """Has narrations spoken.
 
     Attributes:
-        engines: names of voice engines, in order of preference.
+        names: of voice engines, in order of preference.
         kokoro_model: path of Kokoro's weights, if they are not those of the package.
+        speech_url: of an OpenAI-compatible speech server; OpenAI's own if empty.
+        speech_key: for it.
+        speech_model: its model.
+        speech_voice: its voice for requests whose voice it does not have.
+        opentts_url: of an OpenTTS server.
+        opentts_voice: its voice for requests whose voice it does not have.
+        cache: folder of what servers have spoken.
+        rates: calls and seconds, by service.
+        rates_url: where calls are counted.
     """
 
-    engines: list[str]
+    names: list[str]
     kokoro_model: str = ""
+    speech_url: str = ""
+    speech_key: str = ""
+    speech_model: str = "tts-1"
+    speech_voice: str = ""
+    opentts_url: str = ""
+    opentts_voice: str = ""
+    cache: str = ""
+    rates: dict[str, list[list[float]]] = Field(default_factory=dict)
+    rates_url: str = ""
 
-    def speaker(self, voice: str, speed: float, language: str) -> tuple[str, Callable[[str], Speech]]:
-        """The name of the engine that has the voice, and a function that speaks with it.
+    def engines(self, *, patience: float | None = None) -> tuple[Voice, ...]:
+        """The engines that are named, ready to speak.
+
+        Args:
+            patience: seconds that a server may be silent; `setup.PATIENCE` if None.
 
         Raises:
-            PermanentFailure: no engine has the voice.
+            PermanentFailure: a name is unknown.
         """
-        from cm_assets.engines.speech.catalogue import engine_for
+        from cm_assets.engines.speech.catalogue import engines
+        from cm_assets.engines.speech.setup import PATIENCE, Setup
 
-        engine = engine_for(voice, self.engines, kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None)
-        return engine.name, lambda text: engine.speak(text, voice=voice, speed=speed, language=language)
+        setup = Setup(
+            kokoro_model=Path(self.kokoro_model) if self.kokoro_model else None,
+            speech_url=self.speech_url,
+            speech_key=self.speech_key,
+            speech_model=self.speech_model,
+            speech_voice=self.speech_voice,
+            opentts_url=self.opentts_url,
+            opentts_voice=self.opentts_voice,
+            cache=Path(self.cache) if self.cache else None,
+            before_call=_rates(self.rates_url, self.rates).take,
+            patience=PATIENCE if patience is None else patience,
+        )
+        return engines(self.names, setup)
+
+    def tell(
+        self,
+        texts: Sequence[str],
+        *,
+        voice: str,
+        speed: float,
+        language: str,
+        progress: Progress,
+        comes_back: Callable[[Failure], bool],
+    ) -> "Narrated":
+        """Have the texts of all scenes spoken by one engine; see `engines.speech.chain.tell`.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+        from cm_assets.engines.speech.chain import tell
+
+        return tell(
+            texts,
+            self.engines(),
+            voice=voice,
+            speed=speed,
+            language=language,
+            preferred={"openai_speech": self.speech_voice, "opentts": self.opentts_voice},
+            progress=progress,
+            comes_back=comes_back,
+            time_limit=STAGES["audio"].time_limit,
+        )
 
 
 class Footage(dg.ConfigurableResource[Any]):
@@ -323,19 +387,24 @@ def footage(settings: Settings) -> Footage:
         cache_bytes=settings.footage_cache_bytes,
         allow_private=settings.allow_private_hosts,
         pexels_url=settings.pexels_url,
-        pexels_key=dg.EnvVar("PEXELS_API_KEY") if os.environ.get("PEXELS_API_KEY") else "",
+        pexels_key=_variable("PEXELS_API_KEY"),
         pixabay_url=settings.pixabay_url,
-        pixabay_key=dg.EnvVar("PIXABAY_API_KEY") if os.environ.get("PIXABAY_API_KEY") else "",
+        pixabay_key=_variable("PIXABAY_API_KEY"),
         **_counts(settings),
     )
+
+
+def _variable(name: str) -> str:
+    """A variable by reference, as addresses and keys are; empty if it is not set."""
+    return dg.EnvVar(name) if os.environ.get(name) else ""
 
 
 def writers(settings: Settings) -> Writers:
     """The writers, with the endpoint's address and key by reference."""
     return Writers(
         model=settings.openai_model,
-        base_url=dg.EnvVar("OPENAI_BASE_URL") if os.environ.get("OPENAI_BASE_URL") else "",
-        api_key=dg.EnvVar("OPENAI_API_KEY") if os.environ.get("OPENAI_API_KEY") else "",
+        base_url=_variable("OPENAI_BASE_URL"),
+        api_key=_variable("OPENAI_API_KEY"),
         prices={name: [str(amount) for amount in amounts] for name, amounts in settings.prices.items()},
         budget_per_video=str(settings.budget_per_video or ""),
         budget_per_day=str(settings.budget_per_day or ""),
@@ -348,7 +417,7 @@ def platforms(settings: Settings) -> Platforms:
     return Platforms(
         outbox=str(settings.channel),
         home=str(settings.home),
-        secret_key=dg.EnvVar("CM_SECRET_KEY") if os.environ.get("CM_SECRET_KEY") else "",
+        secret_key=_variable("CM_SECRET_KEY"),
         addresses=settings.addresses,
         **_counts(settings),
     )
@@ -359,3 +428,45 @@ def vault(settings: Settings) -> "Credentials":
     from cm_assets.storage.credentials import Credentials
 
     return Credentials(Database(settings.database), settings.home, os.environ.get("CM_SECRET_KEY", ""))
+
+
+def speakers(settings: Settings) -> Speakers:
+    """The voices, with the servers' addresses and keys by reference."""
+    url, key = _speech_variables()
+    return Speakers(
+        names=list(settings.voices),
+        kokoro_model=str(settings.kokoro_model or ""),
+        speech_url=_variable(url),
+        speech_key=_variable(key),
+        speech_model=settings.speech_model,
+        speech_voice=settings.speech_voice,
+        opentts_url=_variable("CM_OPENTTS_URL"),
+        opentts_voice=settings.opentts_voice,
+        cache=str(settings.cache / "speech"),
+        **_counts(settings),
+    )
+
+
+def _speech_variables() -> tuple[str, str]:
+    """The variables of the speech server's address and key. These go together: a key is for one server.
+
+    What is set for speech alone is taken, else what the writer has. So the key of OpenAI is never sent to a server of
+    one's own, nor the other way round, unless both have the same address.
+    """
+    own_url, own_key = os.environ.get("CM_SPEECH_BASE_URL", ""), os.environ.get("CM_SPEECH_API_KEY", "")
+    if not own_url and not own_key:
+        return "OPENAI_BASE_URL", "OPENAI_API_KEY"
+    if own_url and not own_key:
+        shared = os.environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        if _origin(own_url) is not None and _origin(own_url) == _origin(shared):
+            return "CM_SPEECH_BASE_URL", "OPENAI_API_KEY"
+    return "CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None] | None:
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return None
+    return parts.scheme, parts.hostname, port

@@ -13,7 +13,7 @@ from typing import Annotated
 from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RATED = ("openai", "pexels", "pixabay", "youtube")
+RATED = ("openai", "openai_speech", "opentts", "pexels", "pixabay", "youtube")
 """Services whose calls can be limited."""
 
 RATES: Mapping[str, tuple[tuple[int, float], ...]] = {"youtube": ((100, 86400.0),)}
@@ -82,6 +82,9 @@ class Settings(BaseSettings):
         kokoro_model: path of kokoro-v1.0.int8.onnx, instead of the packaged weights.
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
+        speech_model: model of the OpenAI-compatible speech server.
+        speech_voice: with which it speaks where a request's voice is not one of its own.
+        opentts_voice: likewise for OpenTTS, as `larynx:harvard`.
         openai_model: model that writes scripts for topics.
         prices: US dollars for a million tokens read/written, such as `gpt-5-mini=0.25/2.00`, with a third figure for
             those read again; several apart by semicolons.
@@ -116,6 +119,9 @@ class Settings(BaseSettings):
     footage_folder: Path | None = None
     music_folder: Path | None = None
     kokoro_model: Path | None = None
+    speech_model: str = "tts-1"
+    speech_voice: str = ""
+    opentts_voice: str = ""
     ffmpeg: Path | None = None
     x264_preset: str = "superfast"
     openai_model: str = "gpt-5-mini"
@@ -240,3 +246,12 @@ class Settings(BaseSettings):
     def has_language_model(self) -> bool:
         """Whether an endpoint or a key for writing about topics is set. Which ones, `resources` knows."""
         return bool(os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_KEY"))
+
+    @property
+    def missing_servers(self) -> frozenset[str]:
+        """The voice engines that neither an address nor a key is set for. Which ones others have, `resources` knows."""
+        variables = {
+            "openai_speech": ("CM_SPEECH_BASE_URL", "CM_SPEECH_API_KEY", "OPENAI_BASE_URL", "OPENAI_API_KEY"),
+            "opentts": ("CM_OPENTTS_URL",),
+        }
+        return frozenset(engine for engine, names in variables.items() if not any(map(os.environ.get, names)))

@@ -6,7 +6,7 @@ import pytest
 
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.models.base import PermanentFailure
-from cm_assets.settings import Settings
+from cm_assets.settings import RATES, Settings
 
 
 def test_without_keys_nothing_needs_a_network(tmp_path: Path) -> None:
@@ -39,7 +39,7 @@ def test_a_request_is_refused_where_a_named_site_has_no_key(tmp_path: Path, monk
 
 def test_calls_can_be_limited(tmp_path: Path) -> None:
     rates = Settings(home=tmp_path, rates="pexels=180/hour;pixabay=50/minute").rates
-    assert rates == {"pexels": ((180, 3600.0),), "pixabay": ((50, 60.0),)}
+    assert rates == {**RATES, "pexels": ((180, 3600.0),), "pixabay": ((50, 60.0),)}
 
 
 def test_an_unknown_source_is_named(tmp_path: Path) -> None:

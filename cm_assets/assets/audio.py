@@ -1,5 +1,7 @@
 """`audio`: the narration, and when each word is spoken."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
@@ -9,6 +11,9 @@ from cm_assets.models.brief import Brief
 from cm_assets.models.script import Script
 from cm_assets.resources import Speakers
 from cm_assets.storage.artifacts import ArtifactStore
+
+if TYPE_CHECKING:
+    from cm_assets.engines.speech.chain import Narrated
 
 
 @dg.asset(
@@ -26,21 +31,32 @@ def audio(
     store: dg.ResourceParam[ArtifactStore],
     speakers: Speakers,
 ) -> Results:
-    """The narration of this video."""
-    from cm_assets.media.narration import measure, narrate, write_flac
+    """The narration of this video, spoken whole by the first voice engine that can."""
+    from cm_assets.media.narration import measure, write_flac
 
     with stages.run(context) as stage:
         request = brief.request
-        engine, speak = speakers.speaker(request.voice, request.speed, script.language)
-        narration = narrate([scene.text for scene in script.scenes], speak, progress=stage.progress)
+        told = speakers.tell(
+            [scene.text for scene in script.scenes],
+            voice=request.voice,
+            speed=request.speed,
+            language=script.language,
+            progress=stage.progress,
+            comes_back=stage.comes_back,
+        )
+        narration = told.narration
+        for other in told.passed_over:
+            (context.log.warning if other.to_mend else context.log.info)(
+                f"{other.engine} did not speak: {other.reason}"
+            )
         path = stage.folder / "narration.flac"
         write_flac(narration.samples, path)
         loudness, peak = measure(narration.samples)
         made = Audio(
             track=store.put_file(stage.video, "audio", path, "audio/flac"),
             scenes=narration.scenes,
-            engine=engine,
-            voice=request.voice,
+            engine=told.engine,
+            voice=told.voice,
             timing=narration.timing,
             loudness=loudness,
             peak=peak,
@@ -56,7 +72,17 @@ def audio(
                 "peak (dBFS)": made.peak,
                 "voice": f"{made.voice} ({made.engine})",
                 "word times": made.timing,
+                "characters": sum(len(scene.text) for scene in script.scenes),
+                "characters sent to a service": told.sent,
+                **_passed_over(told),
                 "track": dg.MetadataValue.path(store.address(made.track)),
             },
             check_audio(made, narration.samples, request),
         )
+
+
+def _passed_over(told: "Narrated") -> dict[str, str]:
+    """Who did not speak and why, and apart from them those whom a person must mend."""
+    mend = "\n".join(f"{other.engine}: {other.reason}" for other in told.passed_over if other.to_mend)
+    passing = "\n".join(f"{other.engine}: {other.reason}" for other in told.passed_over if not other.to_mend)
+    return ({"to mend": mend} if mend else {}) | ({"passed over": passing} if passing else {})

@@ -7,6 +7,7 @@ import dagster as dg
 from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
 from cm_assets.checks.clips import check_clips
 from cm_assets.media.music import mood_of
+from cm_assets.models.base import TransientFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips, Clip, FetchedClip, FootageQuery
 from cm_assets.models.script import WORDS_PER_SECOND, Script
@@ -43,7 +44,8 @@ def background_clips(
 
     with stages.run(context) as stage:
         sources = footage.sources(FootageMemory(database, stage.video))
-        gathering = Gathering(sources, stage.folder, stage.progress, last_try=stage.last_try)
+        last_try = not stage.comes_back(TransientFailure("a source is away"))
+        gathering = Gathering(sources, stage.folder, stage.progress, last_try=last_try)
         clips = [_keep(stage, store, fetched) for fetched in gathering.clips(_queries(brief, script))]
         made = BackgroundClips(clips=tuple(clips))
         yield from results(

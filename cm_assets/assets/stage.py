@@ -9,7 +9,7 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -40,7 +40,7 @@ NO_LIMIT = 1_000_000
 
 
 _Context = dg.AssetExecutionContext | dg.OpExecutionContext
-_End = dg.Failure | dg.RetryRequested
+_Ending = dg.Failure | dg.RetryRequested
 
 
 class TimeLimitReached(BaseException):
@@ -54,16 +54,23 @@ class Stage:
         video: whose it is.
         name: the stage.
         folder: for files in the making; gone afterwards.
-        last_try: whether a transient failure would end the run.
+        comes_back: whether the body is called again in this run if it raises a failure: it has tries left for it, or
+            the wait is short.
     """
 
     def __init__(
-        self, video: str, name: str, folder: Path, database: Database, attempt: int, *, last_try: bool
+        self,
+        video: str,
+        name: str,
+        folder: Path,
+        database: Database,
+        attempt: int,
+        comes_back: Callable[[Failure], bool],
     ) -> None:
         self.video = video
         self.name = name
         self.folder = folder
-        self.last_try = last_try
+        self.comes_back = comes_back
         self._database = database
         self._attempt = attempt
         self._told = 0.0
@@ -120,25 +127,25 @@ class Stages:
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
         try:
             self._database.report_progress(video, name, Step(0.0, attempt))
+
+            def comes_back(failure: Failure) -> bool:
+                return isinstance(_end(context, policy, failure), dg.RetryRequested)
+
             with _time_limit(policy.time_limit):
-                yield Stage(video, name, folder, self._database, attempt, last_try=_tried(context) >= policy.retries)
+                yield Stage(video, name, folder, self._database, attempt, comes_back)
             self._database.report_progress(video, name, Step(1.0, attempt))
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
-            raise self._waiting(video, name, attempt, late, _again(context, policy, late)) from late
+            raise self._waiting(video, name, attempt, late, _end(context, policy, late)) from late
         except (dg.Failure, dg.RetryRequested):
             raise
-        except PermanentFailure as failure:
-            raise dg.Failure(str(failure), allow_retries=False) from failure
-        except AskedToWait as wait:
-            raise self._waiting(video, name, attempt, wait, _wait(context, wait)) from wait
         except Exception as error:
             said = _in_words(error)
-            raise self._waiting(video, name, attempt, said, _again(context, policy, said)) from error
+            raise self._waiting(video, name, attempt, said, _end(context, policy, said)) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _waiting(self, video: str, name: str, attempt: int, why: Exception, end: _End) -> _End:
+    def _waiting(self, video: str, name: str, attempt: int, why: Exception, end: _Ending) -> _Ending:
         """Tell people that a stage waits, if it does; how its attempt ends."""
         if isinstance(end, dg.RetryRequested):
             waits_for = f"{name}: {_said(why)} (again in {end.seconds_to_wait or 0:.0f} s)"
@@ -160,7 +167,16 @@ def _said(error: Exception) -> str:
     return str(error) if isinstance(error, Failure) else f"{type(error).__name__}: {error}"
 
 
-def _again(context: _Context, policy: StagePolicy, error: Exception) -> _End:
+def _end(context: _Context, policy: StagePolicy, error: Exception) -> _Ending:
+    """How an attempt ends that met an error, by the error's class."""
+    if isinstance(error, PermanentFailure):
+        return dg.Failure(str(error), allow_retries=False)
+    if isinstance(error, AskedToWait):
+        return _wait(context, error)
+    return _again(context, policy, error)
+
+
+def _again(context: _Context, policy: StagePolicy, error: Exception) -> _Ending:
     """Have the step tried again, later each time, as often as its policy says.
 
     Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
@@ -177,7 +193,7 @@ def _tried(context: _Context) -> int:
     return sum(1 for cause in _earlier(context) if cause != AskedToWait.__name__)
 
 
-def _wait(context: _Context, wait: AskedToWait) -> _End:
+def _wait(context: _Context, wait: AskedToWait) -> _Ending:
     """Come back when the service said. A long wait ends the run, so that it holds no place that others could use."""
     waits = sum(1 for cause in _earlier(context) if cause == AskedToWait.__name__)
     if wait.seconds > LONGEST_WAIT or waits >= MOST_WAITS:

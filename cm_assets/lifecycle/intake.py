@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from cm_assets.engines.speech.casting import is_known
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import Problem, RequestError
 from cm_assets.models.limits import too_much
@@ -44,8 +45,12 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
             for field, given in wishes.items()
             if given
         ]
-    if request.voice not in catalogue.voices:
-        problems.append(Problem("voice", f"{request.voice!r} is not known here; known: {_listed(catalogue.voices)}"))
+    servers = [name for name, voices in catalogue.engines.items() if voices is None]
+    if not is_known(request.voice, catalogue.engines, catalogue.voices):
+        other = f"; another voice of a server is named {servers[0]}:NAME" if servers else ""
+        problems.append(
+            Problem("voice", f"{request.voice!r} is not known here; known: {_listed(catalogue.voices)}{other}")
+        )
     if request.music.lower() not in {name.lower() for name in catalogue.music}:
         problems.append(Problem("music", f"{request.music!r} is not known here; known: {_listed(catalogue.music)}"))
     for index, scene in enumerate(request.scenes or ()):
@@ -74,8 +79,10 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     ]
     if request.publish_at is not None and request.publish_at <= now:
         problems.append(Problem("publish_at", f"{request.publish_at.isoformat()} is past"))
-    if request.language.split("-")[0] != "en":
-        problems.append(Problem("language", f"{request.language!r} has no voice here; known: en"))
+    if request.language.split("-")[0] != "en" and not servers:
+        problems.append(
+            Problem("language", f"{request.language!r} has no voice here; known: en; docs/voices.md has ways to others")
+        )
     return problems
 
 

@@ -34,7 +34,7 @@ class Narration:
     Attributes:
         samples: float32, 48 kHz, mono, 1600 for each frame of the scenes.
         scenes: adjoining stretches of the samples.
-        timing: `model` if all word times come from the voice itself, else `alignment`.
+        timing: `model` if all word times come from the voice itself, else `alignment`, or `estimated` if some are.
     """
 
     samples: Samples
@@ -42,16 +42,8 @@ class Narration:
     timing: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Spoken:
-    samples: Samples
-    sample_rate: int
-    words: tuple[Word, ...]
-
-    @property
-    def frames(self) -> int:
-        silence = round(LEAD * SAMPLE_RATE) + round(PAUSE * SAMPLE_RATE)
-        return math.ceil((_length_at_48k(self.samples, self.sample_rate) + silence) / SAMPLES_PER_FRAME)
+TIMINGS = ("model", "alignment", "estimated")
+"""Where word times come from, the best first; a narration is as good as the worst of its scenes."""
 
 
 def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progress: Progress) -> Narration:
@@ -68,29 +60,26 @@ def narrate(scene_texts: Sequence[str], voice: Callable[[str], Speech], *, progr
         PermanentFailure: nothing in any scene can be spoken.
         Failure: whatever the voice raises.
     """
-    spoken: list[_Spoken] = []
-    timing = "model"
+    spoken: list[Speech] = []
     for place, text in enumerate(scene_texts):
-        speech = voice(text)
-        timing = speech.timing if timing == "model" else timing
-        spoken.append(_trimmed(speech))
-        del speech
+        spoken.append(trimmed(voice(text)))
         progress((place + 1) / len(scene_texts))
     if not any(np.any(scene.samples) for scene in spoken):
         raise PermanentFailure("scenes: nothing in the script can be spoken, only symbols: write at least one word")
 
-    track = np.zeros(sum(scene.frames for scene in spoken) * SAMPLES_PER_FRAME, np.float32)
+    track = np.zeros(sum(map(_frames, spoken)) * SAMPLES_PER_FRAME, np.float32)
     scenes = []
     first = 0
     for scene in spoken:
         start = first * SAMPLES_PER_FRAME + round(LEAD * SAMPLE_RATE)
         end = start + _length_at_48k(scene.samples, scene.sample_rate)
         resample(scene.samples, scene.sample_rate, track[start:end])
-        length = scene.frames * SAMPLES_PER_FRAME / SAMPLE_RATE
-        scenes.append(SceneAudio(first_frame=first, frames=scene.frames, words=_placed(scene.words, length)))
-        first += scene.frames
+        frames = _frames(scene)
+        length = frames * SAMPLES_PER_FRAME / SAMPLE_RATE
+        scenes.append(SceneAudio(first_frame=first, frames=frames, words=_placed(scene.words, length)))
+        first += frames
     _turn_down(track)
-    return Narration(track, tuple(scenes), timing)
+    return Narration(track, tuple(scenes), max((scene.timing for scene in spoken), key=TIMINGS.index))
 
 
 def resampled(samples: Samples, sample_rate: int) -> Samples:
@@ -180,11 +169,11 @@ def measure(samples: Samples) -> tuple[float, float]:
     return round(loudness, 2), round(_decibels(peak), 2)
 
 
-def _trimmed(speech: Speech) -> _Spoken:
-    """The utterance from its first sound to its last, its words' times moved along."""
+def trimmed(speech: Speech) -> Speech:
+    """The utterance from its first sound to its last, faded at both ends, its words' times moved along."""
     loud = np.abs(speech.samples) > _SILENT
     if not np.any(loud):
-        return _Spoken(speech.samples, speech.sample_rate, speech.words)
+        return speech
     # A margin keeps the soft attack of a consonant and the fading of a vowel.
     first = max(0, int(np.argmax(loud)) - round(0.03 * speech.sample_rate))
     last = min(len(speech.samples), len(loud) - int(np.argmax(loud[::-1])) + round(0.06 * speech.sample_rate))
@@ -197,7 +186,12 @@ def _trimmed(speech: Speech) -> _Spoken:
         word.model_copy(update={"start": max(0.0, word.start - shift), "end": max(0.0, word.end - shift)})
         for word in speech.words
     )
-    return _Spoken(kept, speech.sample_rate, words)
+    return Speech(kept, speech.sample_rate, words, speech.timing)
+
+
+def _frames(speech: Speech) -> int:
+    silence = round(LEAD * SAMPLE_RATE) + round(PAUSE * SAMPLE_RATE)
+    return math.ceil((_length_at_48k(speech.samples, speech.sample_rate) + silence) / SAMPLES_PER_FRAME)
 
 
 def _placed(words: Sequence[Word], length: Seconds) -> tuple[Word, ...]:

@@ -1,4 +1,4 @@
-"""Encoded shots by their content, kept between renders."""
+"""Encoded shots, and what paid voices spoke, by their content, kept between attempts and renders."""
 
 import os
 import shutil
@@ -12,14 +12,20 @@ ABANDONED = 3600.0
 
 
 class SegmentCache:
-    """A folder of encoded shots, bounded in bytes; the least recently used go first.
+    """A folder of files of one kind, bounded in bytes; the least recently used go first.
 
     Safe for several processes: files appear whole, and one that another process drops was already linked to.
+
+    Args:
+        folder: made when it is needed.
+        limit: bytes.
+        suffix: of the files.
     """
 
-    def __init__(self, folder: Path, limit: int) -> None:
+    def __init__(self, folder: Path, limit: int, *, suffix: str = ".mp4") -> None:
         self._folder = folder
         self._limit = limit
+        self._suffix = suffix
 
     def take(self, key: str, target: Path, *, sound: Callable[[Path], bool] = lambda _: True) -> bool:
         """Link or copy a segment to `target`; False if it is not there.
@@ -29,7 +35,7 @@ class SegmentCache:
             target: replaced if it is there.
             sound: whether a segment is whole; one that is not, as after a power cut, is dropped.
         """
-        path = self._folder / f"{key}.mp4"
+        path = self._folder / f"{key}{self._suffix}"
         try:
             _link(path, target)
             os.utime(path)
@@ -44,17 +50,17 @@ class SegmentCache:
     def put(self, key: str, segment: Path) -> None:
         """Keep a segment."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        part = self._folder / f".{uuid.uuid4().hex}.part.mp4"
+        part = self._folder / f".{uuid.uuid4().hex}.part{self._suffix}"
         try:
             _link(segment, part)
-            part.replace(self._folder / f"{key}.mp4")
+            part.replace(self._folder / f"{key}{self._suffix}")
         finally:
             part.unlink(missing_ok=True)
 
     def trim(self) -> None:
         """Drop what is over the bound, and the rests of killed writers."""
         kept = []
-        for path in self._folder.glob("*.mp4") if self._folder.is_dir() else ():
+        for path in self._folder.glob(f"*{self._suffix}") if self._folder.is_dir() else ():
             try:
                 status = path.stat()
             except FileNotFoundError:

@@ -49,7 +49,8 @@ class Audio(Model):
         scenes: one per scene of the script, adjoining.
         engine: which voice engine spoke, such as `hibari`.
         voice: such as `af_heart`.
-        timing: where the word times come from: `model` durations or forced `alignment`.
+        timing: where the word times come from: `model` durations, forced `alignment`, or `estimated` by the words'
+            lengths.
         loudness: integrated loudness of the track, LUFS (EBU R 128).
         peak: sample peak of the track, dBFS.
     """
@@ -87,7 +88,7 @@ class Speech:
         samples: float32, mono, shape (n,), within [-1, 1].
         sample_rate: Hz.
         words: the text's words in order, with their times. Never fewer or more than `text.split()`.
-        timing: `model` or `alignment`.
+        timing: `model`, `alignment` or `estimated`.
     """
 
     samples: "npt.NDArray[np.float32]"

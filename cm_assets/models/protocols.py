@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from cm_assets.models.audio import Speech
 from cm_assets.models.clips import FetchedClip, FootageQuery
@@ -70,10 +70,38 @@ class Voice(Protocol):
     name: str
 
     def voices(self) -> Mapping[str, str]:
-        """The voices that this engine has, each with a description for people. Cheap: loads no model."""
+        """The voices that this engine is known to have, each with a description: language, gender, manner.
+
+        Cheap: loads no model and calls nobody.
+        """
 
     def speak(self, text: str, *, voice: str, speed: float, language: str) -> Speech:
         """The text spoken at `speed` times the voice's own pace (0.5 to 2.0), with a time for each of its words.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
+
+@runtime_checkable
+class VoiceServer(Voice, Protocol):
+    """A voice behind a network: it may have voices that only its server knows.
+
+    Attributes:
+        sent: characters that this object has had spoken and that may cost; not those that were kept from before.
+    """
+
+    sent: int
+
+    def offered(self) -> Mapping[str, str]:
+        """The voices that there are now, as in `voices`; empty if the server does not list them.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+
+    def reach(self) -> str:
+        """Where the server is, after it has answered and taken the key. Speaks nothing.
 
         Raises:
             Failure: one of its three classes.

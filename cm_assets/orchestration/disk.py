@@ -30,6 +30,10 @@ IN_USE = 3600.0
 """Seconds for which a local copy of a remote artifact may be needed by whoever fetched it."""
 
 
+CACHES = {"segments": ".mp4", "speech": ".speech"}
+"""Folders of encoded shots and of what paid voices spoke, with their files' suffix."""
+
+
 class Slices:
     """Work of many small steps that is done again and again, a slice at a time, with rests in between.
 
@@ -91,21 +95,23 @@ class DiskWatch:
             yield
 
     def _trim(self) -> None:
-        """Take from the caches what is too much, the encoded shots first, then downloaded clips."""
+        """Take from the caches what is too much, in the order of `CACHES`, then downloaded clips."""
         excess = self._disk.use().excess
         if excess <= 0 or not self._sizes[CACHE]:
             return
         from cm_assets.engines.footage.downloads import Downloads
 
-        segments = self._settings.cache / "segments"
-        before = _bytes(segments)
-        SegmentCache(segments, max(0, before - excess)).trim()
-        freed = before - _bytes(segments)
+        freed = 0
+        for name, suffix in CACHES.items():
+            folder = self._settings.cache / name
+            before = _bytes(folder, suffix)
+            SegmentCache(folder, max(0, before - max(0, excess - freed)), suffix=suffix).trim()
+            freed += before - _bytes(folder, suffix)
         if freed < excess:
             clips = self._settings.cache / "footage"
-            before = _bytes(clips)
+            before = _bytes(clips, ".mp4")
             Downloads(clips, max(0, before - (excess - freed))).trim()
-            freed += before - _bytes(clips)
+            freed += before - _bytes(clips, ".mp4")
         freed += _drop_copies(self._settings.cache / "artifacts", excess - freed)
         if freed > 0:
             log.warning("%s of caches went: there is too little disk space", size(freed))
@@ -113,9 +119,9 @@ class DiskWatch:
             self._disk.note(self._sizes)
 
 
-def _bytes(folder: Path) -> int:
+def _bytes(folder: Path, suffix: str) -> int:
     total = 0
-    for path in folder.glob("*.mp4"):
+    for path in folder.glob(f"*{suffix}"):
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total

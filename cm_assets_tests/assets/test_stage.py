@@ -171,6 +171,25 @@ def test_waits_and_failures_have_budgets_of_their_own(shop: Shop) -> None:
     assert calls == 5
 
 
+def test_a_body_knows_which_failures_bring_it_back(shop: Shop) -> None:
+    known: list[dict[str, bool]] = []
+
+    def body(stage: Stage) -> None:
+        kinds = {
+            "passes": TransientFailure("x"),
+            "stays": PermanentFailure("x"),
+            "short": AskedToWait("x", 1),
+            "long": AskedToWait("x", 3600),
+        }
+        known.append({name: stage.comes_back(failure) for name, failure in kinds.items()})
+        raise TransientFailure("not yet")
+
+    _, calls = shop.run(body)
+    # It is told the truth: it was called again exactly as often as it said.
+    assert [one["passes"] for one in known] == [True] * (calls - 1) + [False]
+    assert all((one["stays"], one["short"], one["long"]) == (False, True, False) for one in known)
+
+
 def test_failures_between_waits_are_counted(shop: Shop) -> None:
     told = iter([TransientFailure("one"), AskedToWait("slow down", 0.01), TransientFailure("two"), OSError("three")])
 

@@ -1,7 +1,5 @@
 """Times found in a recording are those at which its words are heard."""
 
-import itertools
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from cm_assets_tests.engines.sound import COFFEE
 def test_agrees_with_the_voices_own_times(speed: float) -> None:
     speech = Hibari().speak(COFFEE, voice="af_heart", speed=speed, language="en")
     words = align(COFFEE, speech.samples, speech.sample_rate)
+    assert words is not None
     errors = np.abs([found.start - told.start for found, told in zip(words, speech.words, strict=True)])
     assert np.median(errors) < 0.03
     assert np.percentile(errors, 95) < 0.1
@@ -25,18 +24,14 @@ def test_finds_names_and_numbers_at_another_sample_rate() -> None:
     times = np.arange(int(len(speech.samples) * 48_000 / speech.sample_rate)) * speech.sample_rate / 48_000
     upsampled = np.interp(times, np.arange(len(speech.samples)), speech.samples).astype(np.float32)
     words = align(text, upsampled, 48_000)
+    assert words is not None
     assert np.max(np.abs([a.start - b.start for a, b in zip(words, speech.words, strict=True)])) < 0.12
 
 
-@pytest.mark.parametrize("seconds", [0.0, 0.01, 3.0])
-def test_a_recording_that_does_not_say_the_text_still_gives_ordered_times(seconds: float) -> None:
-    samples = np.zeros(int(seconds * 24_000), np.float32)
-    words = align("This is never 🎉 said.", samples, 24_000)
-    assert [word.text for word in words] == ["This", "is", "never", "🎉", "said."]
-    assert all(earlier.end <= later.start for earlier, later in itertools.pairwise(words))
-    assert words[-1].end <= seconds + 1e-9
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+def test_a_recording_that_does_not_say_the_text_has_no_times(seconds: float) -> None:
+    assert align("This is never said.", np.zeros(int(seconds * 24_000), np.float32), 24_000) is None
 
 
-def test_a_text_without_words_gets_no_time() -> None:
-    (word,) = align("🎉", np.zeros(24_000, np.float32), 24_000)
-    assert word.start == word.end
+def test_a_text_without_words_has_no_times() -> None:
+    assert align("🎉", np.zeros(24_000, np.float32), 24_000) is None

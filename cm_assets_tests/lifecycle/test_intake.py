@@ -48,6 +48,37 @@ def test_what_cannot_be_served_is_refused_before_anything_is_stored(
     assert database.newest(limit=9, wanted=True) == []
 
 
+WITH_SERVERS = replace(HERE, engines={"hibari": ("af_heart",), "openai_speech": None, "opentts": None})
+
+
+@pytest.mark.parametrize("voice", ["af_heart", "hibari:af_heart", "openai_speech:am_adam", "larynx:harvard"])
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_the_voices_of_a_configured_server_are_taken_at_their_word(
+    database: Database, voice: str, language: str
+) -> None:
+    request = parse({"scenes": [{"text": "Hello"}], "voice": voice, "language": language})
+    assert accept(database, WITH_SERVERS, request, source="file", now=NOW).stored.id
+
+
+@pytest.mark.parametrize("voice", ["am_adam", "hibari:am_adam", "nobody"])
+def test_a_bare_name_that_nobody_is_known_to_have_is_refused_with_the_way_to_say_it(
+    database: Database, voice: str
+) -> None:
+    request = parse({"scenes": [{"text": "Hello"}], "voice": voice})
+    catalogue = replace(WITH_SERVERS, engines={"hibari": ("af_heart",), "openai_speech": None})
+    with pytest.raises(RequestError, match="a server is named openai_speech:NAME"):
+        accept(database, catalogue, request, source="file", now=NOW)
+
+
+def test_the_catalogue_asks_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_SPEECH_BASE_URL", "http://127.0.0.1:9/v1")
+    monkeypatch.delenv("CM_OPENTTS_URL", raising=False)
+    settings = Settings(home=tmp_path, voices=("openai_speech", "opentts", "hibari"), speech_voice="am_adam")
+    found = catalogue(settings)
+    assert found.engines == {"openai_speech": None, "hibari": ("af_heart",)}, "opentts is not configured"
+    assert {"am_adam", "nova", "af_heart"} <= set(found.voices)
+
+
 def test_a_topic_without_a_model_says_the_ways_on(database: Database) -> None:
     nowhere = Catalogue(voices=HERE.voices, music=HERE.music, clips=(), topics="no model; set OPENAI_BASE_URL")
     with pytest.raises(RequestError, match="OPENAI_BASE_URL"):

@@ -50,6 +50,15 @@ class Place:
         return use.used - use.parts["cache"]
 
 
+def test_what_voices_spoke_gives_way_after_the_shots(tmp_path: Path) -> None:
+    taken = Place(tmp_path).others()
+    place = Place(tmp_path, max_disk=taken + 500 * KB)
+    shot = place.cache("segments/a.mp4", 300 * KB)
+    old, new = place.cache("speech/old.speech", 300 * KB, 100), place.cache("speech/new.speech", 300 * KB)
+    place.look()
+    assert [path.exists() for path in (shot, old, new)] == [False, False, True]
+
+
 def test_what_is_there_is_measured_and_then_it_rests(tmp_path: Path) -> None:
     place = Place(tmp_path)
     place.cache("segments/a.mp4", 7)

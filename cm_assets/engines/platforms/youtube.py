@@ -22,6 +22,7 @@ from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.limits import LIMITS, tags_length, too_much
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
@@ -45,8 +46,7 @@ LOOK_AGAIN: Seconds = 60.0
 EXTRA_TRIES = 3
 """How often captions and cover are tried; the video is there without them."""
 
-MAX_TITLE, MAX_DESCRIPTION, MAX_TAGS = 100, 5000, 500
-"""Characters, bytes in UTF-8, characters in all with commas and the quotes of tags that hold spaces."""
+TAKEN = LIMITS["youtube"]
 
 MAX_COVER = 2_000_000
 """Bytes of a cover."""
@@ -454,13 +454,15 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
         PermanentFailure: something is not within YouTube's limits; nothing was sent.
     """
     title = " ".join(draft.title.split())
-    if not title or len(title) > MAX_TITLE or "<" in title or ">" in title:
-        raise PermanentFailure(f"post.title: YouTube takes 1 to {MAX_TITLE} characters without < and >")
-    description = _legal(described(draft, MAX_DESCRIPTION, lambda text: len(_legal(text).encode())))
+    for wrong in too_much("youtube", title=title):
+        raise PermanentFailure(f"post.{wrong.field}: {wrong.why}")
+    if not title:
+        raise PermanentFailure("post.title: is empty, and YouTube wants one")
+    description = _legal(described(draft, TAKEN.description or 0, lambda text: len(_legal(text).encode())))
     tags = [mark(draft.video_id, draft.video.sha256)]
     for tag in draft.hashtags:
         word = hashtag(tag).removeprefix("#")
-        if word and len(",".join([*tags, word])) <= MAX_TAGS:
+        if word and tags_length([*tags, word]) <= (TAKEN.tags or 0):
             tags.append(word)
     return {
         "snippet": {

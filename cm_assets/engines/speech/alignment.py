@@ -2,7 +2,7 @@
 
 # ruff: noqa: RUF001 - phonetic letters
 
-import itertools
+import functools
 import re
 from collections.abc import Mapping, Sequence
 
@@ -38,11 +38,11 @@ _PHONE = re.compile("|".join(sorted(_PHONES, key=len, reverse=True)))
 
 def align(
     text: str, samples: npt.NDArray[np.float32], sample_rate: int, *, phonemizer: Phonemizer | None = None
-) -> tuple[Word, ...]:
-    """The words of the text, with the times at which the recording says them.
+) -> tuple[Word, ...] | None:
+    """The words of an English text, with the times at which the recording says them; None if it does not say them.
 
     Words are looked for by their sounds, so that names and numbers are found too. Words that are not said, such as an
-    emoji, take no time. A recording that does not say the text gets times by the lengths of the words.
+    emoji, take no time.
 
     Args:
         text: what is said.
@@ -51,17 +51,24 @@ def align(
         phonemizer: of the speaker's accent; American by default.
     """
     readings = read(text)
-    items = (phonemizer or Phonemizer()).items(readings)
+    items = (phonemizer or _american()).items(readings)
     length = len(samples) / sample_rate
     recording = _for_model(samples, sample_rate)
-    found = next((times for beam in _BEAMS if (times := _recognised(items, recording, beam))), None)
-    times = found or _by_length(items, length)
+    times = next((times for beam in _BEAMS if (times := _recognised(items, recording, beam))), None)
+    if times is None:
+        return None
     starts: dict[int, Seconds] = {}
     ends: dict[int, Seconds] = {}
     for item, (start, end) in zip(items, times, strict=True):
         starts.setdefault(item.word, start)
         ends[item.word] = end
     return in_order(readings, starts, ends, length)
+
+
+@functools.cache
+def _american() -> Phonemizer:
+    """Half a CPU second, once a process."""
+    return Phonemizer()
 
 
 def in_order(
@@ -115,9 +122,3 @@ def _recognised(items: Sequence[Item], recording: bytes, beam: float) -> list[tu
     segments = decoder.seg() or ()
     found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in segments}
     return [found[name] for name in names] if all(name in found for name in names) else []
-
-
-def _by_length(items: Sequence[Item], length: Seconds) -> list[tuple[Seconds, Seconds]]:
-    weights = np.array([len(item.phonemes) + 1 for item in items], np.float64)
-    bounds = np.concatenate([[0.0], np.cumsum(weights)]) / max(1.0, float(weights.sum())) * length
-    return [(float(start), float(end)) for start, end in itertools.pairwise(bounds)]

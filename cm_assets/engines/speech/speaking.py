@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from cm_assets.engines.speech import phonemes
-from cm_assets.engines.speech.alignment import align, in_order
+from cm_assets.engines.speech.alignment import in_order
 from cm_assets.engines.speech.phonemes import Item, Phonemizer
 from cm_assets.engines.speech.reading import Reading, foreign_share, read
+from cm_assets.engines.speech.timing import timed
 from cm_assets.models.audio import Speech, Word
 from cm_assets.models.base import PermanentFailure, Seconds
 
@@ -73,7 +74,7 @@ def speak(text: str, model: Model, phonemizer: Phonemizer, speed: float) -> Spee
         )
     items = phonemizer.items(readings)
     if not items:
-        return _silence(readings)
+        return silence(readings)
     parts: list[Samples] = []
     starts: dict[int, Seconds] = {}
     ends: dict[int, Seconds] = {}
@@ -93,7 +94,7 @@ def speak(text: str, model: Model, phonemizer: Phonemizer, speed: float) -> Spee
             length += len(gap)
     samples = np.concatenate(parts)
     if len(starts) < len({item.word for item in items}):
-        return Speech(samples, SAMPLE_RATE, align(text, samples, SAMPLE_RATE, phonemizer=phonemizer), "alignment")
+        return Speech(samples, SAMPLE_RATE, *timed(text, samples, SAMPLE_RATE, "en", phonemizer=phonemizer))
     return Speech(samples, SAMPLE_RATE, in_order(readings, starts, ends, length / SAMPLE_RATE), "model")
 
 
@@ -177,7 +178,8 @@ def _pause_after(items: Sequence[Item]) -> Seconds:
     return _CLAUSE_PAUSE if mark in phonemes.CLAUSE_ENDS else _WORD_PAUSE
 
 
-def _silence(readings: Sequence[Reading]) -> Speech:
+def silence(readings: Sequence[Reading]) -> Speech:
+    """A beat, for a text in which nothing can be said."""
     step = SILENT_SCENE / max(1, len(readings))
     words = tuple(
         Word(text=reading.shown, start=place * step, end=(place + 1) * step) for place, reading in enumerate(readings)

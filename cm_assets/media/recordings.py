@@ -1,0 +1,158 @@
+"""Recordings that come from elsewhere: decoded within bounds to 48 kHz mono, and played faster or slower."""
+
+import io
+import struct
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from cm_assets.models.base import SAMPLE_RATE, PermanentFailure, Seconds
+
+if TYPE_CHECKING:
+    from av import AudioFrame
+
+Samples = npt.NDArray[np.float32]
+
+CODECS = frozenset({"mp3", "mp3float", "flac", "opus", "libopus", "vorbis", "libvorbis", "aac"})
+"""What may be decoded, beside the many kinds of PCM."""
+
+UNKNOWN = 0x7000_0000
+"""Sizes in the head of a WAV file from which on they mean that whoever wrote it did not know: streams say 0xFFFFFFFF,
+0x7FFFFFFF or 2,000,000,000 there."""
+
+
+def decode(content: bytes, *, longest: Seconds) -> Samples:
+    """The samples of a recording: float32, 48 kHz, mono, within [-1, 1].
+
+    What it is, is judged by its first bytes, whatever its name or media type. The bytes are all that is read: nothing
+    in them can name another file or address.
+
+    Args:
+        content: WAV, MP3, FLAC, Ogg (Opus, Vorbis) or AAC.
+        longest: seconds from which on it is refused.
+
+    Raises:
+        PermanentFailure: it is none of these, does not decode to its end, is shorter than it says, or too long.
+    """
+    import av
+
+    container = _container(content)
+    if container is None:
+        raise PermanentFailure("is no sound (WAV, MP3, FLAC, Ogg or AAC)")
+    if container == "wav" and (missing := _missing(content)):
+        raise PermanentFailure(f"lacks its last {missing} bytes")
+    parts: list[Samples] = []
+    count, expected = 0, 0.0
+    try:
+        with av.open(io.BytesIO(content), "r", format=container) as file:
+            stream = next(iter(file.streams.audio), None)
+            if stream is None:
+                raise PermanentFailure("has no sound")
+            codec = stream.codec_context.name
+            if codec not in CODECS and not codec.startswith("pcm_"):
+                raise PermanentFailure(f"is coded as {codec}, which is not taken")
+            if stream.duration is not None and stream.time_base is not None and _tells_length(container, content):
+                told = float(stream.duration * stream.time_base)
+                # Whoever streams does not know, and may write the largest number that there is room for.
+                expected = told if told <= longest else 0.0
+            for part in _resampled(file.decode(stream)):
+                parts.append(part)
+                count += len(part)
+                if count > longest * SAMPLE_RATE:
+                    raise PermanentFailure(f"is longer than {longest:.0f} s")
+    except av.FFmpegError as error:
+        raise PermanentFailure(f"cannot be read: {error.strerror}") from None
+    samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)
+    if not len(samples):
+        raise PermanentFailure("holds no sound")
+    if not np.isfinite(samples).all():
+        raise PermanentFailure("holds samples that are no numbers")
+    if len(samples) / SAMPLE_RATE < expected - 0.1:
+        raise PermanentFailure(f"ends after {len(samples) / SAMPLE_RATE:.1f} of its {expected:.1f} seconds")
+    return np.clip(samples, -1, 1).astype(np.float32)
+
+
+def stretched(samples: Samples, speed: float) -> Samples:
+    """The samples played `speed` times as fast (0.5 to 2.0), at the same pitch: ffmpeg's `atempo`.
+
+    Args:
+        samples: 48 kHz, mono.
+        speed: above 1 for fewer samples.
+    """
+    import av
+    from av.filter import Graph
+
+    if speed == 1:
+        return samples
+    graph = Graph()
+    entry = graph.add_abuffer(format="flt", sample_rate=SAMPLE_RATE, layout="mono")
+    tempo = graph.add("atempo", f"{speed:.4f}")
+    end = graph.add("abuffersink")
+    entry.link_to(tempo)
+    tempo.link_to(end)
+    graph.configure()
+    frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[np.newaxis]), format="flt", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    frame.pts = 0
+    parts: list[Samples] = []
+    for given in (frame, None):
+        entry.push(given)
+        while True:
+            try:
+                parts.append(_flat(end.pull()))
+            except (av.BlockingIOError, av.EOFError):
+                break
+    return np.clip(np.concatenate(parts), -1, 1).astype(np.float32)
+
+
+def _resampled(frames: "Iterable[AudioFrame]") -> Iterator[Samples]:
+    import av
+
+    resampler = av.AudioResampler(format="flt", layout="mono", rate=SAMPLE_RATE)
+    for frame in frames:
+        for ready in resampler.resample(frame):
+            yield _flat(ready)
+    for ready in resampler.resample(None):
+        yield _flat(ready)
+
+
+def _flat(frame: Any) -> Samples:
+    """The samples of a frame of format `flt` and one channel."""
+    return np.asarray(frame.to_ndarray(), np.float32).ravel()
+
+
+def _tells_length(container: str, content: bytes) -> bool:
+    """Whether the length in its head was counted: libav guesses the others' by their bit rate."""
+    return container == "flac" or (container == "mp3" and any(mark in content[:4096] for mark in (b"Xing", b"Info")))
+
+
+def _container(content: bytes) -> str | None:
+    """The demuxer for a recording by its first bytes: none that would open other files."""
+    if content.startswith(b"RIFF") and content[8:12] == b"WAVE":
+        return "wav"
+    if content.startswith(b"fLaC"):
+        return "flac"
+    if content.startswith(b"OggS"):
+        return "ogg"
+    if content.startswith(b"ID3"):
+        return "mp3"
+    if len(content) > 1 and content[0] == 0xFF:
+        # A frame of MPEG audio begins with eleven set bits; its layer is 0 in AAC's ADTS and not in MP3.
+        if content[1] & 0xF6 == 0xF0:
+            return "aac"
+        if content[1] & 0xE0 == 0xE0 and content[1] & 0x06:
+            return "mp3"
+    return None
+
+
+def _missing(content: bytes) -> int:
+    """Bytes that a WAV file's head promises and that are not there; 0 where its writer did not know."""
+    place = 12
+    while place + 8 <= len(content):
+        name, size = content[place : place + 4], int(struct.unpack_from("<I", content, place + 4)[0])
+        if name == b"data":
+            return max(0, size - (len(content) - place - 8)) if size < UNKNOWN else 0
+        place += 8 + size + size % 2
+    return 0
