@@ -78,7 +78,7 @@ class Place:
         refs = {
             name: ArtifactRef(
                 key=f"v/render/{name}",
-                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                sha256=_sha256(path),
                 size=path.stat().st_size,
                 media_type=TYPES[name],
             )
@@ -86,7 +86,13 @@ class Place:
         }
         return PostDraft(**BASE | refs | changes)
 
-    def publish(self, platform: str, content: int = 1, progress: Callable[[float], None] = lambda _: None) -> Post:
+    def publish(
+        self,
+        platform: str,
+        content: int = 1,
+        progress: Callable[[float], None] = lambda _: None,
+        draft: PostDraft | None = None,
+    ) -> Post:
         database = Database(self.url)
         try:
             surroundings = Surroundings(
@@ -95,7 +101,7 @@ class Place:
                 outbox=self.folder / "outbox",
                 addresses=self.addresses,
             )
-            draft = self.draft(content)
+            draft = draft or self.draft(content)
             return platform_of(platform, surroundings).publish(draft, self.files(content), progress)
         finally:
             database.dispose()
@@ -110,6 +116,11 @@ def _empty_database() -> Path:
     database.dispose()
     atexit.register(shutil.rmtree, path.parent)
     return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 ENDS = {"video": "mp4", "cover": "jpg", "srt": "srt", "vtt": "vtt"}

@@ -2,7 +2,10 @@
 
 import ast
 import importlib.util
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +15,8 @@ import pytest
 from cm_assets.engines.speech.catalogue import ENGINES, engines
 from cm_assets.engines.speech.chain import tell
 from cm_assets.engines.speech.setup import Setup
+from cm_assets_tests.emulators.webdav_server import PASSWORD, WebDavServer
+from cm_assets_tests.posting import SIZE
 
 PAGE = Path(__file__).parent.parent / "docs" / "extending.md"
 
@@ -83,3 +88,62 @@ def test_a_voice_by_another_name_is_stood_in_for(voice: str) -> None:
         time_limit=60,
     )
     assert told.voice == "high"
+
+
+def checkout_with_the_pages_platform(folder: Path) -> Path:
+    """A copy of the package, with the page's file and line in their places."""
+    code, line = blocks("Adding a platform")
+    package = folder / "cm_assets"
+    shutil.copytree(PAGE.parent.parent / "cm_assets", package, ignore=shutil.ignore_patterns("__pycache__"))
+    (package / "engines" / "platforms" / "webdav.py").write_text(code)
+    policies = package / "policies.py"
+    changed, count = re.subn(r"^PLATFORMS: Final = .*$", line.strip(), policies.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    policies.write_text(changed)
+    return folder
+
+
+USE = """
+import sys
+from cm_assets.definitions import build_defs
+from cm_assets.models.base import Failure
+from cm_assets.settings import Settings
+from cm_assets_tests.posting import Place
+from pathlib import Path
+
+import cm_assets
+home = Path(sys.argv[1])
+assert Path(cm_assets.__file__).is_relative_to(home.parent), cm_assets.__file__
+defs = build_defs(Settings(home=home))
+assert "published_post/webdav" in {key.to_user_string() for key in defs.resolve_asset_graph().get_all_asset_keys()}
+place = Place(home)
+for _ in range(3):
+    try:
+        place.publish("webdav")
+        print("posted")
+    except Failure as failure:
+        print(type(failure).__name__, failure)
+"""
+
+
+def test_the_pages_platform_is_an_asset_and_posts_once(tmp_path: Path) -> None:
+    code, line = blocks("Adding a platform")
+    assert len(code.splitlines()) < 60
+    assert len(line.splitlines()) == 1
+    (tmp_path / "home").mkdir()
+    with WebDavServer() as server:
+        server.refusals = [503]
+        done = subprocess.run(
+            [sys.executable, "-c", USE, str(tmp_path / "home")],
+            cwd=checkout_with_the_pages_platform(tmp_path),
+            env=os.environ
+            | {"PYTHONPATH": f"{tmp_path}:{PAGE.parent.parent}", "WEBDAV_URL": server.url, "WEBDAV_PASSWORD": PASSWORD},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        said = done.stdout.splitlines()
+        assert said == ["TransientFailure the WebDAV server answers 503", "posted", "posted"]
+        assert set(server.files) == {"/videos/v.mp4"}
+        assert len(server.files["/videos/v.mp4"]) == SIZE

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -34,8 +35,8 @@ API = "https://www.googleapis.com"
 BLOCK = 1 << 20
 """Bytes that are read and sent at a time."""
 
-NOTED_EVERY = 8 * BLOCK
-"""Bytes after which the ledger is told how far the upload is."""
+NOTED_EVERY: Seconds = 3.0
+"""How often the ledger is told how far the upload is, and that it is still being worked on."""
 
 LOOKS = 3
 """How often a channel is searched before what may have been finished in a lost session is taken for lost."""
@@ -267,20 +268,27 @@ class YouTube:
         """
         headers = {"Content-Length": str(size - offset), "Content-Range": f"bytes {offset}-{size - 1}/{size}"}
 
+        sent = offset
+
         def blocks() -> Iterator[bytes]:
-            sent = noted = offset
+            nonlocal sent
+            noted_at = monotonic()
             with path.open("rb") as file:
                 file.seek(offset)
                 while block := file.read(BLOCK):
-                    if sent + len(block) >= size or sent - noted >= NOTED_EVERY:
+                    if sent + len(block) >= size or monotonic() - noted_at >= NOTED_EVERY:
                         # Before the last byte goes: from then on there may be a video.
-                        noted = min(sent + len(block), size)
-                        held.note(bytes_sent=noted)
+                        held.note(bytes_sent=sent + len(block))
+                        noted_at = monotonic()
                     yield block
                     sent += len(block)
                     progress(sent / size)
 
-        answer = call.session("PUT", held.entry.session, content=blocks(), headers=headers)
+        try:
+            answer = call.session("PUT", held.entry.session, content=blocks(), headers=headers)
+        except TransientFailure:
+            held.note(bytes_sent=max(sent, held.entry.bytes_sent))
+            raise
         if answer.status_code == 308:
             raise TransientFailure("YouTube has not got all of the upload yet")
         return self._video_in(answer)
