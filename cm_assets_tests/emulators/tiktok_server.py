@@ -12,6 +12,7 @@ there: `head`, `half` and `read` of a request, `processed` before the answer goe
 """
 
 import hashlib
+import itertools
 import json
 import secrets
 import socket
@@ -27,9 +28,8 @@ from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 MB = 1_000_000
-LEAST, MOST, MOST_LAST, MOST_CHUNKS = 5 * MB, 64 * 1024 * 1024, 128 * 1024 * 1024, 1000
-"""Bytes of a chunk but the last, of the last, and how many there may be. "5 MB" is read as the larger of its meanings
-by whoever sends, and as the smaller one here."""
+LEAST, MOST, MOST_LAST, MOST_CHUNKS = 5 * 1024 * 1024, 64 * MB, 128 * MB, 1000
+"""Bytes of a chunk but the last, of the last, and how many there may be: the stricter meanings of 5, 64 and 128 MB."""
 
 RATES: Mapping[str, int] = {"init": 6, "info": 20, "status": 30}
 """Calls a minute for each access token."""
@@ -155,11 +155,11 @@ class TikTokServer:
             "max_video_post_duration_sec": 300,
         }
         self._lock = threading.RLock()
+        self._numbers = itertools.count()
         self._access: dict[str, tuple[str, set[str]]] = {}
         self._refresh: dict[str, tuple[str, str]] = {}
         self._codes: dict[str, dict[str, str]] = {}
         self._calls: dict[tuple[str, str], deque[float]] = {}
-        self.told: dict[str, int] = {}
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = _Server(("127.0.0.1", 0), handler)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -265,7 +265,7 @@ class TikTokServer:
         )
         if not fits:
             raise _Refused("invalid_params")
-        id_ = ("v_inbox_file~v2." if inbox else "v_pub_file~v2-1.") + str(7_100_000_000 + len(self.uploads))
+        id_ = ("v_inbox_file~v2." if inbox else "v_pub_file~v2-1.") + str(7_100_000_000 + next(self._numbers))
         upload = Upload(id_, owner, secrets.token_urlsafe(9), size, chunk, count, info)
         self.uploads.append(upload)
         address = f"{self.url}/video/?upload_id={len(self.uploads)}&upload_token={upload.key}"
