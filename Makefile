@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-faults test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-faults test-exactly-once test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,7 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
@@ -30,6 +30,9 @@ test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
+
+test-exactly-once: $(VENV)/.dev ## Whoever posts is killed at every step and line, and there is one post
+	$(BIN)/pytest -m exactly_once --timeout 600
 
 test-slow: $(VENV)/.dev ## The tests that take longer
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock

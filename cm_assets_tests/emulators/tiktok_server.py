@@ -407,6 +407,9 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     owner: ClassVar[TikTokServer]
     protocol_version = "HTTP/1.1"
+    # An answer goes out in one piece: in two, each would wait for the caller's delayed acknowledgement.
+    wbufsize = -1
+    disable_nagle_algorithm = True
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         pass
@@ -486,6 +489,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(content)
+        self.wfile.flush()
 
     def _reset(self) -> None:
         # Lingering for no time makes the close a reset.

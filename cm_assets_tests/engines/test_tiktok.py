@@ -224,7 +224,7 @@ def test_a_draft_needs_no_more_than_the_scope_of_drafts(desk: Callable[..., Desk
 
 
 def test_progress_reaches_its_end(desk: Callable[..., Desk]) -> None:
-    one, told = desk(moderation=0), []
+    one, told = desk(moderation=0), list[float]()
     one.platform().publish(a_draft(), {"video": one.video(TWO)}, told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
@@ -330,13 +330,11 @@ def test_failures_have_their_class_and_the_next_call_makes_one_post(
     desk: Callable[..., Desk], fault: Fault, kind: type[Failure], said: str
 ) -> None:
     one = desk(faults=[fault, fault])
-    failures = []
+    failures: list[Failure] = []
     for _ in range(8):
         try:
             one.once()
             break
-        except AskedToWait as wait:
-            failures.append(wait)
         except Failure as failure:
             failures.append(failure)
     assert len(one.server.posts) == 1
