@@ -29,7 +29,6 @@ from cm_assets.models.post import Post
 from cm_assets.storage import ledger, tables
 from cm_assets.storage.database import Database
 from cm_assets.storage.ledger import PostLedger
-from cm_assets_tests.conftest import until
 from cm_assets_tests.emulators.tiktok_server import Fault, TikTokServer
 from cm_assets_tests.engines.test_tiktok import a_draft
 
@@ -222,8 +221,11 @@ def test_a_process_killed_at_any_line_leaves_one_post_to_the_next(theatre: Theat
 
 
 def test_who_was_taken_for_dead_and_comes_back_makes_no_second_post(theatre: Theatre) -> None:
+    # While an event is told, the one that it is about is held up. Not when it has its answer: that is no event of its.
     events = theatre.events(TWO)
     for number, name in enumerate(events):
+        if name.endswith("answered"):
+            continue
         theatre.reset(TWO)
         others: list[int] = []
 
@@ -235,7 +237,7 @@ def test_who_was_taken_for_dead_and_comes_back_makes_no_second_post(theatre: The
 
         theatre.server.on_event = another
         assert theatre.run() == POSTED, (number, name)
-        assert until(lambda others=others: others, 60) == [POSTED], (number, name)
+        assert others == [POSTED], (number, name)
         assert theatre.count() == 1, (number, name)
 
 
