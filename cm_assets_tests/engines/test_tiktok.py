@@ -440,18 +440,19 @@ def test_an_upload_goes_on_at_the_chunk_where_it_broke_off(desk: Callable[..., D
 
 @pytest.mark.parametrize("counts", [True, False])
 @pytest.mark.parametrize("lag", [0, 3])
+@pytest.mark.parametrize("size", [SMALL, TWO])
 def test_an_answer_that_is_lost_after_the_last_chunk_makes_no_second_post(
-    desk: Callable[..., Desk], counts: bool, lag: int
+    desk: Callable[..., Desk], counts: bool, lag: int, size: int
 ) -> None:
-    one = desk(faults=[Fault("upload", lost=True)])
+    one = desk(faults=[*[Fault("upload")] * (size // CHUNK - 1), Fault("upload", lost=True)])
     one.server.counts, one.server.lag = counts, lag
     for _ in range(20):
         try:
-            one.once()
+            one.once(size=size)
             break
         except (AskedToWait, TransientFailure):
             continue
-    assert one.publish().post_id
+    assert one.publish(size=size).post_id
     assert len(one.server.uploads) == 1
 
 
@@ -508,6 +509,19 @@ def test_another_account_s_upload_is_not_taken_for_forgotten(desk: Callable[...,
         other.publish(a_draft(), {"video": one.video()}, lambda _share: None)
     assert one.publish().post_id
     assert len(one.server.uploads) == 1
+
+
+def test_bytes_that_tiktok_has_lost_are_sent_again(desk: Callable[..., Desk]) -> None:
+    one = desk(faults=[Fault("upload"), Fault("upload", cut=True), Fault("upload", cut=True)])
+    with pytest.raises(TransientFailure):
+        one.once(size=TWO)
+    one.server.uploads[0].stored, one.server.uploads[0].digest = 0, hashlib.sha256()
+    one.server.faults = [Fault("upload", lost=True)]
+    with pytest.raises(TransientFailure):
+        one.once(size=TWO)
+    one.publish(size=TWO)
+    (upload,) = one.server.uploads
+    assert upload.digest.hexdigest() == hashlib.sha256(one.video(TWO).read_bytes()).hexdigest()
 
 
 # -- another render

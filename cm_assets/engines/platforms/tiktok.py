@@ -345,7 +345,7 @@ class TikTok:
         post = Post(
             platform=self.name,
             post_id=state.post_id or entry.handle,
-            url="https://www.tiktok.com/messages" if is_draft else _address(call, state.post_id),
+            url="https://www.tiktok.com/" if is_draft else _address(call, state.post_id),
             render_sha256=entry.render_sha256,
             published_at=datetime.now(UTC),
             account=entry.account,
