@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-faults test-exactly-once test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -28,11 +28,11 @@ test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must b
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400
 
+test-exactly-once: $(VENV)/.dev ## Uploads that are killed everywhere: each ends with one post
+	$(BIN)/pytest -n 2 -m exactly_once --timeout 600
+
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
-
-test-exactly-once: $(VENV)/.dev ## Whoever posts is killed at every step and line, and there is one post
-	$(BIN)/pytest -m exactly_once --timeout 600
 
 test-slow: $(VENV)/.dev ## The tests that take longer
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock

@@ -42,6 +42,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("footage", _footage),
         ("music", _music),
         ("language model", _model),
+        ("platforms", _platforms),
         ("artifacts", _artifacts),
         ("notifications", _notifications),
         ("disk", _disk),
@@ -136,6 +137,24 @@ def _model(settings: Settings) -> str:
             return f"{settings.openai_model} at {parts.scheme}://{parts.hostname}:{port}"
     except OSError:
         raise OSError(f"nothing answers at {parts.hostname}:{port}: check OPENAI_BASE_URL") from None
+
+
+def _platforms(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.engines.platforms.catalogue import connectable
+    from cm_assets.resources import vault
+
+    accounts, lines = vault(settings), [f"outbox: {settings.channel}"]
+    try:
+        for platform in connectable():
+            names = accounts.accounts(platform)
+            for name in names:
+                accounts.get(platform, name)  # it can be opened with the key that is here
+            lines.append(f"{platform}: {', '.join(names) or f'not connected; cm connect {platform}'}")
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    return "\n".join(lines)
 
 
 def _artifacts(settings: Settings) -> str:

@@ -90,7 +90,7 @@ def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
-    """Go on with a video that failed or was cancelled, from the stage that was unfinished."""
+    """Go on with a video that failed, was cancelled or waits, from the stage that was unfinished."""
     client = Client(settings())
     again = known(video, lambda: client.retry(video), as_json)
     say(client, video, "is asked for again" if again else "has nothing to retry", as_json)

@@ -117,13 +117,17 @@ class Client:
     def retry(self, video: VideoId) -> bool:
         """Ask again for a video that failed or was cancelled; it goes on from the stage that was unfinished.
 
+        One that waits for a service is tried now, and may be told to wait again.
+
         Returns:
-            False if it is open or finished: there is nothing to retry.
+            False if it is at work or finished: there is nothing to retry.
 
         Raises:
             UnknownVideo: there is no such video.
         """
         stored = self._stored(video)
+        if stored.wanted:
+            return self.database.hurry(video)
         return stored.outcome in UNFINISHED and self.database.want(video)
 
     def take_down(self, video: VideoId, platforms: Collection[str] = ()) -> Sequence[str]:

@@ -22,6 +22,7 @@ from cm_assets.storage.database import Database
 if TYPE_CHECKING:
     from cm_assets.media.composition import SegmentCache
     from cm_assets.media.ffmpeg import Ffmpeg
+    from cm_assets.storage.credentials import Credentials
     from cm_assets.storage.rates import Rates
 
 
@@ -266,6 +267,13 @@ def platforms(settings: Settings) -> Platforms:
         options={"tiktok_mode": settings.tiktok_mode},
         **_rates(settings),
     )
+
+
+def vault(settings: Settings) -> "Credentials":
+    """The connected accounts, for whoever is not run by Dagster."""
+    from cm_assets.storage.credentials import Credentials
+
+    return Credentials(Database(settings.database), settings.home, os.environ.get("CM_SECRET_KEY", ""))
 
 
 def _rates(settings: Settings) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import pytest
 
 from cm_assets.definitions import build_defs
 from cm_assets.lifecycle.plan import UPSTREAM
-from cm_assets.policies import STAGES
+from cm_assets.policies import PLATFORMS, STAGES
 from cm_assets.settings import Settings
 
 POOLS = {
@@ -17,7 +17,7 @@ POOLS = {
     "background_clips": {"footage"},
     "render": {"render"},
     "review": set(),
-    "published_post/outbox": {"publish_outbox"},
+    **{f"published_post/{platform}": {f"publish_{platform}"} for platform in PLATFORMS},
 }
 GROUPS = {
     "brief": "writing",
@@ -26,7 +26,7 @@ GROUPS = {
     "background_clips": "media",
     "render": "media",
     "review": "posts",
-    "published_post/outbox": "posts",
+    **{f"published_post/{platform}": "posts" for platform in PLATFORMS},
 }
 PARENTS = {
     "brief": set(),
@@ -35,7 +35,10 @@ PARENTS = {
     "background_clips": {"brief", "script"},
     "render": {"brief", "script", "audio", "background_clips"},
     "review": {"render"},
-    "published_post/outbox": {"brief", "script", "background_clips", "render", "review"},
+    **{
+        f"published_post/{platform}": {"brief", "script", "background_clips", "render", "review"}
+        for platform in PLATFORMS
+    },
 }
 CHECKS = {
     "script_length": ("script", False),
@@ -52,7 +55,7 @@ CHECKS = {
 }
 JOBS = {
     "produce_video": {"brief", "script", "audio", "background_clips", "render"},
-    "publish_video": {"published_post/outbox"},
+    "publish_video": {f"published_post/{platform}" for platform in PLATFORMS},
     "take_down_video": set(),
 }
 

@@ -10,7 +10,17 @@ import cm_assets
 ROOT = Path(cm_assets.__file__).parent
 
 FLOORS = [
-    {"cli", "cli_calendar", "cli_doctor", "cli_follow", "cli_list", "cli_shared", "cli_up", "cli_videos"},
+    {
+        "cli",
+        "cli_calendar",
+        "cli_connect",
+        "cli_doctor",
+        "cli_follow",
+        "cli_list",
+        "cli_shared",
+        "cli_up",
+        "cli_videos",
+    },
     {"client"},
     {"definitions"},
     {"orchestration"},

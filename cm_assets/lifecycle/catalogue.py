@@ -1,6 +1,6 @@
 """What this installation can serve, found out without loading a model."""
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from cm_assets.settings import Settings
@@ -16,6 +16,7 @@ class Catalogue:
         clips: names of the user's own clips.
         topics: why topics cannot be written about here, or None if they can.
         endpoints: names of those who can be told what happens.
+        accounts: the connected accounts of a platform; None if it needs none. Asked when a request names it.
     """
 
     voices: Collection[str]
@@ -23,6 +24,7 @@ class Catalogue:
     clips: Collection[str]
     topics: str | None
     endpoints: Collection[str] = ()
+    accounts: Callable[[str], Collection[str] | None] = lambda _platform: None
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -45,4 +47,19 @@ def catalogue(settings: Settings) -> Catalogue:
         clips=tuple(item.shown_name for item in read(settings.footage_folder)) if settings.footage_folder else (),
         topics=None if settings.has_language_model else NO_MODEL,
         endpoints=known_endpoints(settings.notify),
+        accounts=lambda platform: _accounts(settings, platform),
     )
+
+
+def _accounts(settings: Settings, platform: str) -> Collection[str] | None:
+    from cm_assets.engines.platforms.catalogue import connectable
+    from cm_assets.storage.credentials import Credentials
+    from cm_assets.storage.database import Database
+
+    if platform not in connectable():
+        return None
+    database = Database(settings.database)
+    try:
+        return Credentials(database, settings.home).accounts(platform)
+    finally:
+        database.dispose()

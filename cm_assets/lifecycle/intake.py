@@ -47,6 +47,7 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
         for platform in platforms
         if platform not in PLATFORMS
     ]
+    problems += [problem for platform in request.platforms for problem in _unready(request, catalogue, platform)]
     problems += [
         Problem("notify", f"{name!r} is not known; known: {_listed(catalogue.endpoints) or 'none, set CM_NOTIFY'}")
         for name in request.notify
@@ -57,6 +58,19 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     if request.language.split("-")[0] != "en":
         problems.append(Problem("language", f"{request.language!r} has no voice here; known: en"))
     return problems
+
+
+def _unready(request: VideoRequest, catalogue: Catalogue, platform: str) -> list[Problem]:
+    """Why nothing could be posted on a platform."""
+    accounts = catalogue.accounts(platform)
+    if accounts is None:
+        return []
+    if not accounts:
+        return [Problem("platforms", f"no account of {platform} is connected: run cm connect {platform}")]
+    wanted = request.post.on(platform).account or ""
+    if wanted in accounts or (not wanted and len(accounts) == 1):
+        return []
+    return [Problem("post.account", f"{wanted!r} is none of {platform}'s: {_listed(accounts)}")]
 
 
 def accept(

@@ -39,6 +39,16 @@ mutation Launch($params: ExecutionParams!) {
 _AWAY = (DagsterUserCodeUnreachableError, DagsterCodeLocationLoadError)
 
 
+def _is_away(answer: Mapping[str, Any]) -> bool:
+    """Whether a refusal only says that nobody is there to ask."""
+    kind, said = answer["__typename"], str(answer.get("message", ""))
+    if kind == "PipelineNotFoundError":  # the jobs are ours and there: what is not there is who knows them
+        return True
+    names = {one.__name__: f"{one.__module__}.{one.__name__}:" for one in _AWAY}
+    # A launch of some stages is refused as no subset, with the error in words.
+    return answer.get("className") in names or (kind == "InvalidSubsetError" and said.startswith(tuple(names.values())))
+
+
 class CodeServerAway(Exception):
     """The code server does not answer now: the same launch can succeed later."""
 
@@ -85,7 +95,7 @@ class Launcher:
             "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in all_tags.items()]},
         }
         answer = self.execute(_LAUNCH, {"params": params})["launchRun"]
-        if answer.get("className") in {one.__name__ for one in _AWAY}:
+        if _is_away(answer):
             raise self._away()
         if answer["__typename"] != "LaunchRunSuccess":
             said = answer.get("message") or "; ".join(error["message"] for error in answer.get("errors", ()))

@@ -300,6 +300,15 @@ class Database:
             changed = connection.execute(requests.update().where(chosen).values(priority=priority, rank=rank))
         return changed.rowcount > 0
 
+    def hurry(self, video: VideoId) -> bool:
+        """Ask anew for an open video that waits for a time, so that it is tried now; False if it does not wait."""
+        from cm_assets.storage.tables import requests
+
+        chosen = (requests.c.id == video) & requests.c.wanted & requests.c.resume_at.is_not(None)
+        values = {"wanted_at": datetime.now(UTC), "resume_at": None, "waiting_for": ""}
+        with self._write() as connection:
+            return bool(connection.execute(requests.update().where(chosen).values(**values)).rowcount)
+
     def want(self, video: VideoId, take_down: Sequence[str] | None = None) -> bool:
         """Ask for a video (again). False if it was open all along, or is retired.
 

@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from cm_assets.models.base import AskedToWait
-from cm_assets.settings import Settings
+from cm_assets.settings import RATES, Settings
 from cm_assets.storage.rates import Rates
 
 
@@ -82,7 +82,7 @@ def test_processes_share_one_count(url: str) -> None:
 
 def test_settings_say_limits_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CM_RATES", "openai=10/minute, 500/day")
-    assert Settings().rates == {"openai": ((10, 60.0), (500, 86400.0))}
+    assert Settings().rates == {**RATES, "openai": ((10, 60.0), (500, 86400.0))}
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,15 @@ def connectable() -> list[str]:
     return [name for name in PLATFORMS if hasattr(_module(name), "service")]
 
 
+def own_name(name: str, token: str, addresses: Mapping[str, str]) -> str:
+    """What an account calls itself.
+
+    Raises:
+        Failure: it cannot be asked.
+    """
+    return str(_module(name).own_name(token, addresses))
+
+
 def _module(name: str) -> Any:
     if name not in PLATFORMS:
         raise PermanentFailure(f"platform: {name!r} is not known; known: {', '.join(PLATFORMS)}")

@@ -114,6 +114,20 @@ def service(addresses: Mapping[str, str]) -> Service:
     )
 
 
+def own_name(token: str, addresses: Mapping[str, str]) -> str:
+    """The handle or title of the channel that a token is for.
+
+    Raises:
+        Failure: it has none, or cannot be asked.
+    """
+    with _client() as client:
+        call = _Calls(client, (addresses.get("youtube") or API).rstrip("/"), lambda _account, _renewed: token, "")
+        for channel in call.found("/youtube/v3/channels", {"part": "snippet", "mine": "true"}):
+            snippet = channel["snippet"]
+            return str(snippet.get("customUrl") or snippet["title"])
+    raise PermanentFailure(FINAL["youtubeSignupRequired"])
+
+
 class YouTube:
     """Posts to the channels of connected accounts.
 

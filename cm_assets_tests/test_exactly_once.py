@@ -1,0 +1,223 @@
+"""One post, whatever happens: YouTube's client is killed everywhere, meets every fault, and is run twice."""
+
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cm_assets.engines.platforms.youtube import FINAL, LOOKS
+from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
+from cm_assets_tests.emulators.youtube_server import Fault, YouTubeServer
+from cm_assets_tests.posting import Place, attempt, begin
+
+pytestmark = pytest.mark.exactly_once
+
+
+def place_with(folder: Path, server: YouTubeServer) -> Place:
+    folder.mkdir(parents=True, exist_ok=True)
+    place = Place(folder, {"youtube": server.url})
+    place.connect("youtube", server.connected())
+    return place
+
+
+def follow(place: Place, tries: int = 12) -> str:
+    """Try again as the stages do, waits and all, until it is posted or refused for good."""
+    for _ in range(tries):
+        try:
+            place.publish("youtube")
+        except (AskedToWait, TransientFailure):
+            continue
+        except PermanentFailure as failure:
+            return str(failure)
+        return "posted"
+    return "never"
+
+
+def whole(server: YouTubeServer, place: Place) -> None:
+    """There is one video, it is the one that was sent, and all that belongs to it is there."""
+    (video,) = server.videos.values()
+    assert video.sha256 == place.draft().video.sha256
+    assert len(video.captions) == 1
+    assert video.cover
+    entry = place.entry("youtube")
+    assert entry is not None
+    assert entry.post is not None
+    assert entry.post.post_id == video.id
+
+
+def events_of_a_post(folder: Path) -> list[str]:
+    with YouTubeServer() as server:
+        place = place_with(folder, server)
+        assert attempt(place, "youtube") == "posted"
+        return server.events
+
+
+@pytest.fixture(scope="module")
+def events(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return events_of_a_post(tmp_path_factory.mktemp("recorded"))
+
+
+def test_what_is_recorded_is_a_whole_upload(events: list[str]) -> None:
+    steps = ("open: head", "open: processed", "put: head", "put: half of the body", "put: processed", "put: answered")
+    assert [event for event in events if event in steps] == list(steps)
+    assert {"captions: answered", "cover: answered"} <= set(events)
+
+
+def test_killed_at_every_event_of_the_network_it_is_posted_once(events: list[str], tmp_path: Path) -> None:
+    for index, name in enumerate(events):
+        with YouTubeServer() as server:
+            place = place_with(tmp_path / str(index), server)
+            first = begin(place, "youtube")
+
+            def kill(at: int, _name: str, *, first=first, index=index) -> None:  # type: ignore[no-untyped-def]
+                if at == index:
+                    os.kill(first.pid, signal.SIGKILL)
+                    first.process.join()
+
+            server.on_event = kill
+            assert first.end() == "", name
+            server.on_event = lambda _index, _name: None
+            assert follow_lease(place) == "posted", name
+            whole(server, place)
+            assert attempt(place, "youtube") == "posted", name
+            whole(server, place)
+
+
+def follow_lease(place: Place) -> str:
+    """Go on where somebody died: at once, since its row is taken from the dead by hand."""
+    release(place)
+    return attempt(place, "youtube")
+
+
+def release(place: Place) -> None:
+    """Let the time of a dead holder pass."""
+    import sqlalchemy as sa
+
+    engine = sa.create_engine(place.url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("update posts set held_until = 0"))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("module", ["platforms/youtube.py", "storage/ledger.py"])
+def test_killed_at_every_line_it_is_posted_once(module: str, tmp_path: Path) -> None:
+    with YouTubeServer() as server:
+        place = place_with(tmp_path / "all", server)
+        watched = begin(place, "youtube", module=module)
+        assert watched.end() == "posted"
+    lines = watched.lines
+    assert len(set(lines)) > 30
+    # Each line when it is executed for the first and for the last time.
+    chosen = {lines.index(line) for line in lines} | {len(lines) - 1 - lines[::-1].index(line) for line in lines}
+    for line in sorted(one + 1 for one in chosen):
+        with YouTubeServer() as server:
+            place = place_with(tmp_path / str(line), server)
+            assert begin(place, "youtube", die_at=line, module=module).end() == "", line
+            assert len(server.videos) <= 1
+            assert follow_lease(place) == "posted", line
+            whole(server, place)
+
+
+FAULTS = st.one_of(
+    st.builds(
+        Fault,
+        on=st.sampled_from(["open", "put", "state", "captions", "cover", "list"]),
+        status=st.sampled_from([500, 502, 503]),
+    ),
+    st.builds(
+        Fault,
+        on=st.sampled_from(["open", "put", "state"]),
+        status=st.just(429),
+        reason=st.just("rateLimitExceeded"),
+        headers=st.just({"Retry-After": "3"}),
+    ),
+    st.builds(
+        Fault, on=st.just("open"), status=st.just(403), reason=st.sampled_from(["quotaExceeded", "rateLimitExceeded"])
+    ),
+    st.builds(Fault, on=st.just("put"), cut=st.floats(0, 0.99), gone=st.booleans()),
+    st.builds(Fault, on=st.sampled_from(["open", "put", "captions", "cover"]), lost=st.just(True)),
+    st.builds(Fault, on=st.just("put"), lost=st.just(True), gone=st.just(True), unlisted=st.integers(0, LOOKS)),
+    st.builds(Fault, on=st.just("state"), empty=st.just(True)),
+    st.builds(Fault, on=st.just("state"), gone=st.just(True)),
+    st.builds(Fault, on=st.just("open"), status=st.just(400), reason=st.sampled_from(sorted(FINAL))),
+)
+
+
+@pytest.fixture
+def numbered(tmp_path: Path) -> Iterator[Path]:
+    def folders() -> Iterator[Path]:
+        number = 0
+        while True:
+            number += 1
+            yield tmp_path / str(number)
+
+    return folders()
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(faults=st.lists(FAULTS, max_size=6))
+def test_whatever_the_faults_there_is_one_post_or_a_final_error(faults: list[Fault], numbered: Iterator[Path]) -> None:
+    with YouTubeServer(faults) as server:
+        place = place_with(next(numbered), server)
+        said = follow(place, tries=30)
+        assert said != "never"
+        if said == "posted":
+            (video,) = server.videos.values()
+            assert video.sha256 == place.draft().video.sha256
+            assert place.publish("youtube").post_id == video.id
+        else:
+            assert any(f"({reason})" in said for reason in FINAL), said
+            assert not server.videos
+        assert len(server.videos) <= 1
+
+
+def test_two_processes_at_once_make_one_post(tmp_path: Path) -> None:
+    for number in range(5):
+        with YouTubeServer() as server:
+            place = place_with(tmp_path / str(number), server)
+            ends = [one.end() for one in [begin(place, "youtube") for _ in range(4)]]
+            assert "posted" in ends
+            assert all(end == "posted" or end.startswith("wait") for end in ends)
+            assert attempt(place, "youtube") == "posted"
+            whole(server, place)
+            assert server.opened == 1
+
+
+def test_one_who_was_taken_for_dead_and_comes_back_makes_no_second_post(tmp_path: Path) -> None:
+    """Stopped at every event while another takes over and finishes; then it goes on."""
+    names = events_of_a_post(tmp_path / "recorded")
+    last = max(index for index, name in enumerate(names) if name.startswith(("open", "put")))
+    for index in range(last + 1):
+        with YouTubeServer() as server:
+            place = place_with(tmp_path / str(index), server)
+            slow = begin(place, "youtube")
+
+            def stop(at: int, _name: str, *, slow=slow, index=index) -> None:  # type: ignore[no-untyped-def]
+                if at == index:
+                    os.kill(slow.pid, signal.SIGSTOP)
+
+            server.on_event = stop
+            wait_until_stopped(slow.pid)
+            release(place)
+            said = attempt(place, "youtube")
+            os.kill(slow.pid, signal.SIGCONT)
+            slow.end()
+            if said != "posted":
+                release(place)
+                assert attempt(place, "youtube") == "posted", names[index]
+            assert len(server.videos) == 1, names[index]
+            (video,) = server.videos.values()
+            assert video.sha256 == place.draft().video.sha256
+
+
+def wait_until_stopped(pid: int) -> None:
+    import time
+
+    import psutil
+
+    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+        time.sleep(0.01)

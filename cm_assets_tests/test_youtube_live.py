@@ -1,0 +1,127 @@
+"""A channel, from its consent to its posts: through `cm`, an engine, kills, refusals and full days."""
+
+import re
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+
+from cm_assets_tests.conftest import Home, until
+from cm_assets_tests.emulators.youtube_server import CLIENT_ID, CLIENT_SECRET, Fault, YouTubeServer
+from cm_assets_tests.test_make import LONG
+
+pytestmark = pytest.mark.live
+
+
+@pytest.fixture
+def server() -> Iterator[YouTubeServer]:
+    with YouTubeServer() as server:
+        yield server
+
+
+@pytest.fixture
+def channel(home: Home, server: YouTubeServer) -> Iterator[Home]:
+    """A home with `cm up` in it and a connected channel."""
+    home.variables |= {
+        "CM_YOUTUBE_URL": server.url,
+        "CM_YOUTUBE_CLIENT_ID": CLIENT_ID,
+        "CM_YOUTUBE_CLIENT_SECRET": CLIENT_SECRET,
+        "CM_NO_BROWSER": "1",
+    }
+    refused = home.run("submit", home.request(platforms=["youtube"]))
+    assert refused.returncode == 2
+    assert "platforms: no account of youtube is connected: run cm connect youtube" in refused.stderr
+    connecting = home.start("connect", "youtube", log="connect.log")
+    address = until(lambda: re.search(r"^http\S+", home.log("connect.log"), re.MULTILINE), 30)
+    assert address
+    assert "can be closed" in httpx.get(address[0], follow_redirects=True).text
+    assert connecting.wait(30) == 0
+    assert home.run("connect").stdout == "youtube: @channel\n"
+    up = home.start("up", "--port", "0")
+    try:
+        assert until(lambda: "http://" in home.log(), 90), home.log()
+        yield home
+    finally:
+        up.send_signal(signal.SIGINT)
+        up.wait(20)
+
+
+def ended(home: Home, video: str, seconds: float = 120) -> str:
+    ends = {"published", "partially_published", "failed"}
+    until(lambda: home.told(video)["state"] in ends, seconds, 0.5)
+    return str(home.told(video)["state"])
+
+
+def test_a_channels_posts(channel: Home, server: YouTubeServer) -> None:
+    home = channel
+
+    def submit(video: str, **changes: Any) -> None:
+        done = home.run(
+            "submit", home.request(**{"id": video, "platforms": ["outbox", "youtube"], "review": "auto"} | changes)
+        )
+        assert done.returncode == 0, done.stderr
+
+    def outbox(video: str) -> bool:
+        return (home.path / "outbox" / video / "post.json").exists()
+
+    submit("both", post={"privacy": "unlisted", "per_platform": {"youtube": {"title": "Only there"}}})
+    assert ended(home, "both") == "published", home.log()
+    (video,) = server.videos.values()
+    assert video.resource["snippet"]["title"] == "Only there"
+    assert set(home.told("both")["links"]) >= {"outbox", "youtube", "video"}
+    assert home.told("both")["links"]["youtube"].endswith(video.id)
+
+    # The worker is killed in the middle of an upload, and what takes its place goes on.
+    def kill(_index: int, name: str) -> None:
+        if name == "put: half of the body":
+            server.on_event = lambda _index, _name: None
+            for process in psutil.process_iter():
+                try:
+                    if process.environ().get("CM_HOME") == str(home.path) and "orchestration.warm" in " ".join(
+                        process.cmdline()
+                    ):
+                        process.kill()
+                except (psutil.Error, OSError):
+                    continue
+
+    server.on_event = kill
+    submit("killed")
+    assert ended(home, "killed") == "published"
+    assert len(server.videos) == 2
+    assert home.told("killed")["attempts"] >= 2
+
+    # Refused for good: the outbox keeps it, or has it taken down.
+    server.faults = [Fault("open", status=403, reason="forbidden")]
+    submit("kept")
+    assert ended(home, "kept") == "partially_published"
+    assert "YouTube refuses it" in home.told("kept")["reason"]
+    assert outbox("kept")
+    assert home.run("retry", "kept").returncode == 0
+    assert ended(home, "kept") == "published"
+    assert len(server.videos) == 3
+    server.faults = [Fault("open", status=403, reason="forbidden")]
+    submit("all-or-none", on_partial_failure="take_down")
+    assert ended(home, "all-or-none") == "failed"
+    assert until(lambda: not outbox("all-or-none"), 20)
+
+    # A full day holds up what it concerns, and nothing else.
+    server.uploads_a_day = server.opened
+    submit("tomorrow", scenes=LONG)
+    assert until(lambda: "quota" in (home.told("tomorrow")["waiting_for"] or ""), 120, 0.5), home.told("tomorrow")
+    submit("today", platforms=["outbox"])
+    assert ended(home, "today") == "published"
+    server.uploads_a_day += 1
+    assert home.run("retry", "tomorrow").returncode == 0
+    assert ended(home, "tomorrow") == "published"
+
+    # And down again.
+    assert home.run("take-down", "both", "--platform", "youtube").returncode == 0
+    assert until(lambda: video.id in server.deleted, 60, 0.5)
+    assert outbox("both")
+
+    text = "\n".join(path.read_text(errors="replace") for path in (home.path / "engine").glob("*.log"))
+    for secret in (*server.access, *server.refresh, CLIENT_SECRET, "upload_id="):
+        assert secret not in text
