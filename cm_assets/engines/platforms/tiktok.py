@@ -132,6 +132,21 @@ def service(addresses: Mapping[str, str]) -> Service:
     )
 
 
+def own_name(token: str, addresses: Mapping[str, str]) -> str:
+    """The name of the account that a token is for.
+
+    Raises:
+        Failure: it cannot be asked.
+    """
+    api = (addresses.get("tiktok") or API).rstrip("/")
+    with _client() as client:
+        call = _Calls(client, api, lambda _account, _renewed: token, lambda _limit, _account: None, "")
+        name = call.creator().get("creator_username")
+    if not isinstance(name, str) or not name:
+        raise TransientFailure("TikTok does not say whose account it is: give it a name with --account")
+    return name
+
+
 class TikTok:
     """Posts to connected accounts.
 
