@@ -27,6 +27,7 @@ from cm_assets.storage.credentials import Credentials
 from cm_assets.storage.database import Database
 from cm_assets.storage.ledger import PostLedger
 from cm_assets.storage.rates import Rates
+from cm_assets.storage.tables import posts
 from cm_assets_tests.emulators.tiktok_server import Fault, TikTokServer
 
 SMALL, WHOLE, TWO = 40_000, 6 << 20, 2 * CHUNK + 5
@@ -511,6 +512,25 @@ def test_another_account_s_upload_is_not_taken_for_forgotten(desk: Callable[...,
     assert len(one.server.uploads) == 1
 
 
+def test_who_has_lost_the_row_sends_nothing_more_of_a_chunk(
+    desk: Callable[..., Desk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tiktok, "HELD_EVERY", 0.0)
+    one = desk()
+    with ExitStack() as other:
+
+        def take_over(_index: int, name: str) -> None:
+            if name == "upload half":
+                with one.database.writing() as connection:
+                    connection.execute(posts.update().values(held_until=0))
+                other.enter_context(one.ledger.hold("v1", "tiktok"))
+
+        one.server.on_event = take_over
+        with pytest.raises(AskedToWait, match="another process"):
+            one.once(size=TWO)
+    assert one.server.uploads[0].stored == 0
+
+
 def test_bytes_that_tiktok_has_lost_are_sent_again(desk: Callable[..., Desk]) -> None:
     one = desk(faults=[Fault("upload"), Fault("upload", cut=True), Fault("upload", cut=True)])
     with pytest.raises(TransientFailure):
@@ -617,6 +637,8 @@ def test_an_account_is_connected_and_its_tokens_are_renewed(desk: Callable[..., 
     allow(consent)
     secret = consent.secret(10)
     assert secret["scope"] == "user.info.basic,video.publish,video.upload"
+    addresses = {"tiktok": one.server.url}
+    assert catalogue.own_name("tiktok", secret["access_token"], addresses) == "salty.shorts"
     vault = Credentials(one.database, tmp_path)
     vault.put("tiktok", "main", secret)
     surroundings = Surroundings(one.ledger, vault, tmp_path, addresses={"tiktok": one.server.url})
