@@ -236,7 +236,7 @@ class TikTok:
                 f"TikTok has taken none of {MOST_BEGUN} uploads of {draft.video_id} to the end: look at the account "
                 f"in the app, then cm retry"
             )
-        chunk = min(size, CHUNK)
+        chunk = size if size < 2 * CHUNK else CHUNK
         body: dict[str, Any] = {
             "source_info": {
                 "source": "FILE_UPLOAD",
