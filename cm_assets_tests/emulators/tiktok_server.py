@@ -403,6 +403,11 @@ class _Server(ThreadingHTTPServer):
     # Callers that die and connections that are reset are part of the play.
     handle_error = lambda self, request, client_address: None  # noqa: E731
 
+    def server_bind(self) -> None:
+        # Little is on its way: when half of a chunk has come, its sender is still at it.
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
+        super().server_bind()
+
 
 class _Handler(BaseHTTPRequestHandler):
     owner: ClassVar[TikTokServer]

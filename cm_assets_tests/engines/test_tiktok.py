@@ -520,7 +520,7 @@ def test_who_has_lost_the_row_sends_nothing_more_of_a_chunk(
     with ExitStack() as other:
 
         def take_over(_index: int, name: str) -> None:
-            if name == "upload head":  # 16 MB are to come, more than the network holds on its way
+            if name == "upload half":  # 8 MB are to come, more than there can be on the way
                 with one.database.writing() as connection:
                     connection.execute(posts.update().values(held_until=0))
                 other.enter_context(one.ledger.hold("v1", "tiktok"))
