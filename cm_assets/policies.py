@@ -31,7 +31,7 @@ class StagePolicy:
 
 MINUTE: Final = 60.0
 
-PLATFORMS: Final = ("outbox", "youtube")
+PLATFORMS: Final = ("outbox", "youtube", "tiktok")
 """Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
 
 STAGES: Final[dict[str, StagePolicy]] = {

@@ -290,6 +290,7 @@ class Platforms(dg.ConfigurableResource[Any]):
         home: whose key file opens the accounts where no key is given.
         secret_key: Fernet keys, apart by commas.
         addresses: of services that are not at their usual ones.
+        options: of platforms, by `<platform>_<option>`.
         rates: calls and seconds, by service.
         rates_url: where calls are counted.
     """
@@ -298,6 +299,7 @@ class Platforms(dg.ConfigurableResource[Any]):
     home: str
     secret_key: str = ""
     addresses: dict[str, str] = Field(default_factory=dict)
+    options: dict[str, str] = Field(default_factory=dict)
     rates: dict[str, list[list[float]]] = Field(default_factory=dict)
     rates_url: str = ""
 
@@ -320,6 +322,7 @@ class Platforms(dg.ConfigurableResource[Any]):
                 outbox=Path(self.outbox),
                 take=rates.take,
                 addresses=self.addresses,
+                options=self.options,
             ),
         )
 
@@ -419,6 +422,7 @@ def platforms(settings: Settings) -> Platforms:
         home=str(settings.home),
         secret_key=_variable("CM_SECRET_KEY"),
         addresses=settings.addresses,
+        options={"tiktok_mode": settings.tiktok_mode},
         **_counts(settings),
     )
 

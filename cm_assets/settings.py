@@ -8,16 +8,25 @@ import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ByteSize, Field, StringConstraints, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-RATED = ("openai", "openai_speech", "opentts", "pexels", "pixabay", "youtube")
+RATED = (
+    *("openai", "openai_speech", "opentts", "pexels", "pixabay"),
+    *("youtube", "tiktok", "tiktok_info", "tiktok_status"),
+)
 """Services whose calls can be limited."""
 
-RATES: Mapping[str, tuple[tuple[int, float], ...]] = {"youtube": ((100, 86400.0),)}
-"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project."""
+RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
+    "youtube": ((100, 86400.0),),
+    "tiktok": ((6, 60.0), (15, 86400.0)),
+    "tiktok_info": ((20, 60.0),),
+    "tiktok_status": ((30, 60.0),),
+}
+"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project, TikTok 15 for an account,
+for which it counts three kinds of calls."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
@@ -92,6 +101,8 @@ class Settings(BaseSettings):
         budget_per_day: US dollars that it may cost from midnight to midnight UTC; None for any amount.
         rates: how often a service may be called, such as `openai=10/minute,500/day`; several apart by semicolons.
         youtube_url: address of a server that stands in for YouTube's.
+        tiktok_url: address of a server that stands in for TikTok's.
+        tiktok_mode: `direct` posts, or drafts in the account's `inbox` that their creator finishes in the app.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
@@ -130,6 +141,8 @@ class Settings(BaseSettings):
     budget_per_day: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
     rates: Annotated[Mapping[str, tuple[tuple[int, float], ...]], NoDecode] = RATES
     youtube_url: str = ""
+    tiktok_url: str = ""
+    tiktok_mode: Literal["direct", "inbox"] = "direct"
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
@@ -201,7 +214,7 @@ class Settings(BaseSettings):
     @property
     def addresses(self) -> dict[str, str]:
         """Of services that are not at their usual ones."""
-        found = {"youtube": self.youtube_url}
+        found = {"youtube": self.youtube_url, "tiktok": self.tiktok_url}
         return {name: url for name, url in found.items() if url}
 
     @property

@@ -8,7 +8,7 @@ import dagster as dg
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.worklog import WorkLog
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.base import FPS, PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.clips import BackgroundClips
 from cm_assets.models.post import Post, PostDraft
@@ -21,6 +21,7 @@ from cm_assets.storage.database import Database
 _SAID = {
     "outbox": "The video in the local channel folder: a page that plays it, a feed, its captions and its record.",
     "youtube": "The video on YouTube: uploaded once, with captions, cover and credits.",
+    "tiktok": "The video on TikTok: posted once with its text and credits, or left as a draft for its creator.",
 }
 
 _KINDS = {"outbox": {"html"}}
@@ -114,6 +115,7 @@ def _draft(brief: Brief, script: Script, clips: BackgroundClips, render: Render,
         account=text.account or "",
         language=script.language,
         seconds=render.seconds,
+        cover_seconds=render.cover_frame / FPS,
         width=render.width,
         height=render.height,
         video=render.video,

@@ -67,7 +67,7 @@ def render(
             lambda share: stage.progress(share * PICTURE_SHARE),
         )
         picture = stage.folder / "cover.jpg"
-        cover.write_cover(ffmpeg, video, cover.candidates(audio.scenes), picture)
+        shown = cover.write_cover(ffmpeg, video, cover.candidates(audio.scenes), picture)
         made = Render(
             video=store.put_file(stage.video, "render", video, "video/mp4"),
             cover=store.put_file(stage.video, "render", picture, "image/jpeg"),
@@ -76,6 +76,7 @@ def render(
             width=width,
             height=height,
             frames=audio.frames,
+            cover_frame=shown,
             loudness=sound.loudness,
             caption_style=request.captions.style,
             encoder=f"ffmpeg {ffmpeg.version}, x264 {studio.preset} crf {CRF}",

@@ -18,8 +18,8 @@ def candidates(scenes: Sequence[SceneAudio]) -> list[int]:
     return sorted({first.first_frame + int(first.frames * share) for share in (0.5, 0.6, 0.7)})
 
 
-def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path) -> None:
-    """Write the most telling of some frames of a video as a JPEG of its size.
+def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path) -> int:
+    """Write the most telling of some frames of a video as a JPEG of its size; which one it is.
 
     Args:
         ffmpeg: does the work.
@@ -50,6 +50,7 @@ def write_cover(ffmpeg: Ffmpeg, video: Path, frames: Sequence[int], target: Path
     best.replace(target)
     for path in made:
         path.unlink(missing_ok=True)
+    return wanted[made.index(best)]
 
 
 def thumbnail(cover: Path, width: int = 240) -> bytes:

@@ -23,6 +23,7 @@ class PostDraft(Model):
         made_for_kids: what the law of some countries wants to be said.
         account: which of the connected accounts posts it; empty for the only one.
         seconds, width, height: of the video.
+        cover_seconds: where in the video its cover is.
         ai_disclosure: whether the post must say that it is made by a machine.
         credits: of the clips, each once; for the description, as their licences ask.
     """
@@ -39,6 +40,7 @@ class PostDraft(Model):
     seconds: Seconds
     width: int
     height: int
+    cover_seconds: Seconds = 0.0
     video: ArtifactRef
     cover: ArtifactRef
     srt: ArtifactRef

@@ -1,6 +1,6 @@
 """The finished video and what was measured on it."""
 
-from pydantic import PositiveInt
+from pydantic import NonNegativeInt, PositiveInt
 
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import FPS, Model, Seconds
@@ -24,6 +24,7 @@ class Render(Model):
     Attributes:
         video: MP4, H.264 High yuv420p bt709 and AAC 48 kHz stereo, faststart.
         cover: JPEG of the frame's size.
+        cover_frame: the frame that it shows; 0 where that was not noted.
         srt, vtt: the captions as SubRip and WebVTT.
         width, height: pixels.
         frames: exact length at 30 fps.
@@ -39,6 +40,7 @@ class Render(Model):
     width: PositiveInt
     height: PositiveInt
     frames: PositiveInt
+    cover_frame: NonNegativeInt = 0
     loudness: Loudness
     caption_style: str
     encoder: str

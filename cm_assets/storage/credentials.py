@@ -110,6 +110,7 @@ class Credentials:
 
         path = self._home / KEY_FILE
         if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)  # an account may be the first thing that a home has
             part = path.with_name(f".{KEY_FILE}.{os.getpid()}")
             part.write_bytes(b"")
             part.chmod(0o600)

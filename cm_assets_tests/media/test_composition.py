@@ -384,10 +384,17 @@ def test_a_cover_is_the_very_frame(ffmpeg: Ffmpeg, tmp_path: Path, frame: int) -
             *("-video_track_timescale", "15360", str(video)),
         ]
     )
-    write_cover(ffmpeg, video, [frame], tmp_path / "cover.jpg")
+    assert write_cover(ffmpeg, video, [frame], tmp_path / "cover.jpg") == frame
     with Image.open(tmp_path / "cover.jpg") as picture:
         shown = ImageStat.Stat(picture.convert("L")).mean[0]
     assert shown == pytest.approx(2.5 * frame, abs=1.2)
+
+
+def test_of_several_frames_the_one_that_is_the_cover_is_named(ffmpeg: Ffmpeg, tmp_path: Path) -> None:
+    video = tmp_path / "bars.mp4"
+    bars = "nullsrc=s=64x64:r=30,format=gray,geq=lum='if(eq(N,40),255*gt(X,32),128)',format=yuv420p"
+    ffmpeg.run(["-f", "lavfi", "-i", bars, "-frames:v", "60", "-c:v", "libx264", "-crf", "1", str(video)])
+    assert write_cover(ffmpeg, video, [10, 40, 50], tmp_path / "cover.jpg") == 40
 
 
 def test_a_cover_has_the_frame_s_size_and_a_thumbnail_is_small(
