@@ -147,8 +147,8 @@ def test_what_is_said_of_a_post(desk: Callable[..., Desk]) -> None:
     one.publish()
     (asked,) = one.asked("init")
     assert asked["post_info"] == {
-        "title": "Why the sea is salty\n\nRivers carry it there.\n\n#sea #salt\n\n"
-        "Video by Ann on Pexels: https://pexels.com/1",
+        "title": "Why the sea is salty\n\nRivers carry it there.\n\nVideo by Ann on Pexels: https://pexels.com/1\n\n"
+        "#sea #salt",
         "privacy_level": "PUBLIC_TO_EVERYONE",
         "video_cover_timestamp_ms": 2400,
         "is_aigc": True,
