@@ -4,8 +4,14 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.protocols import Progress
+
+
+def platform(surroundings: Surroundings) -> "Outbox":
+    """The platform in these surroundings."""
+    return Outbox(surroundings.outbox)
 
 
 class Outbox:
