@@ -91,6 +91,11 @@ def warm() -> None:
     from cm_assets.orchestration.rehearsal import rehearse
 
     rehearse(build_defs)
+    settings = Settings()
+    if settings.on_postgres:
+        database = Database(settings.database)
+        database.get("rehearsal")
+        database.dispose()
 
 
 @cache

@@ -8,6 +8,7 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 """
 
 import logging
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -112,15 +113,17 @@ class Database:
         import sqlalchemy as sa
 
         url = sa.make_url(self.url)
+        if url.get_backend_name() != "sqlite":
+            return _server_engine(self)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
-        if url.get_backend_name() == "sqlite":
-            sa.event.listen(engine, "connect", _prepare_sqlite)
-        self._migrate(engine)
+        engine = sa.create_engine(url)
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        self.migrate(engine)
         return engine
 
-    def _migrate(self, engine: "sa.Engine") -> None:
+    def migrate(self, engine: "sa.Engine") -> None:
+        """Make the tables what this version needs, if they are not."""
         import sqlalchemy as sa
 
         # Dagster's own migrations may live in the same Postgres database, and call their table so.
@@ -613,6 +616,23 @@ class Database:
         """Close all connections."""
         if "_engine" in self.__dict__:
             self._engine.dispose()
+
+
+_server_engines: dict[str, "sa.Engine"] = {}
+
+
+def _server_engine(database: Database) -> "sa.Engine":
+    """The engine of a server's database, one for a process and its forks: what it has asked and compiled, they know."""
+    import sqlalchemy as sa
+
+    engine = _server_engines.get(database.url)
+    if engine is None:
+        engine = sa.create_engine(database.url, pool_pre_ping=True)
+        database.migrate(engine)
+        # A fork opens connections of its own.
+        os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
+        _server_engines[database.url] = engine
+    return engine
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:
