@@ -81,7 +81,7 @@ def curl(url: str, secret: dict[str, Any], file: Path) -> float:
     subprocess.run(
         [
             *("curl", "-sf", "-o", os.devnull, "-H", "Expect:", "-H", f"Content-Range: bytes 0-{size - 1}/{size}"),
-            *("-T", str(file), opened.headers["location"]),
+            *("-H", f"Authorization: Bearer {secret['access_token']}", "-T", str(file), opened.headers["location"]),
         ],
         check=True,
     )

@@ -277,6 +277,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             self._error(404, "notFound")
             return
+        if self.headers.get("authorization", "").removeprefix("Bearer ") not in self.owner.access:
+            self.close_connection = True
+            self._error(401, "authError", "Invalid Credentials")
+            return
         if fault is not None and fault.status:
             self.close_connection = True
             self._error(fault.status, fault.reason, headers=fault.headers)

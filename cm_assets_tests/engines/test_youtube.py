@@ -169,6 +169,13 @@ def test_an_access_token_is_renewed_when_it_ended_or_is_refused(posting: Posting
     assert "token: answered" in server.events
 
 
+def test_a_token_that_ends_during_an_upload_is_renewed(posting: Posting, server: YouTubeServer) -> None:
+    server.on_event = lambda _index, name: server.access.clear() if name == "open: answered" else None
+    posting.publish_in_the_end()
+    assert server.opened == 1
+    assert len(server.videos) == 1
+
+
 def test_a_withdrawn_consent_says_how_to_give_it_again(posting: Posting, server: YouTubeServer) -> None:
     server.access.clear()
     server.refresh.clear()

@@ -285,7 +285,7 @@ class YouTube:
                     progress(sent / size)
 
         try:
-            answer = call.session("PUT", held.entry.session, content=blocks(), headers=headers)
+            answer = call.session(held.entry.session, blocks(), headers)
         except TransientFailure:
             held.note(bytes_sent=max(sent, held.entry.bytes_sent))
             raise
@@ -296,7 +296,7 @@ class YouTube:
     def _state_of(self, call: "_Calls", held: Held, *, total: int | None) -> tuple[int | None, dict[str, Any] | None]:
         """How many bytes a session has, or the video that it made; neither if it is gone."""
         headers = {"Content-Length": "0", "Content-Range": f"bytes */{'*' if total is None else total}"}
-        answer = call.session("PUT", held.entry.session, content=b"", headers=headers)
+        answer = call.session(held.entry.session, b"", headers)
         if answer.status_code == 308:
             last = answer.headers.get("range", "").rpartition("-")[2]
             return (int(last) + 1 if last.isdigit() else 0), None
@@ -417,10 +417,19 @@ class _Calls:
                 return answer
         raise PermanentFailure("YouTube does not know this account any more: run cm connect youtube")
 
-    def session(self, method: str, address: str, **request: Any) -> "httpx.Response":
-        """An answer of an upload session, whose address is all that it asks for."""
+    def session(self, address: str, content: bytes | Iterator[bytes], headers: dict[str, str]) -> "httpx.Response":
+        """An answer of an upload session.
+
+        Raises:
+            TransientFailure: the token was refused, and there is a new one for the next try.
+        """
+        bearer = {"Authorization": f"Bearer {self._token(self.account, False)}"}
         with connected("YouTube"):
-            return self._client.request(method, address, **request)
+            answer = self._client.put(address, content=content, headers=headers | bearer)
+        if answer.status_code == 401:
+            self._token(self.account, True)
+            raise TransientFailure("YouTube wants a new token for the upload")
+        return answer
 
     def found(self, path: str, params: dict[str, str]) -> list[dict[str, Any]]:
         """The items of a list.
