@@ -29,6 +29,8 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import pg_url_from_config
 
+from cm_assets.orchestration.patience import Pools
+
 RECYCLE = 600
 """Seconds after which a kept connection is opened anew: some networks forget the idle ones."""
 
@@ -88,7 +90,7 @@ def _ensure_tables(url: str) -> None:
     DagsterPostgresStorage(url)
 
 
-class EventLog(PostgresEventLogStorage):
+class EventLog(Pools, PostgresEventLogStorage):
     """The event log."""
 
     def __init__(self, url: str) -> None:

@@ -22,6 +22,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import NullPool
 
+from cm_assets.orchestration.patience import Pools
+
 INDEX = "index"
 """Name of the event log's index."""
 
@@ -67,7 +69,7 @@ def _is_stamped(path: str) -> bool:
         return connection.scalar(sa.text("select version_num from alembic_version")) is not None
 
 
-class EventLog(SqliteEventLogStorage):
+class EventLog(Pools, SqliteEventLogStorage):
     """The event log: a file for each run, and the index of all that is about assets."""
 
     def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
