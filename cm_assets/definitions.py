@@ -23,6 +23,7 @@ from cm_assets.resources import ModelIOManager, Studio, footage, platforms, spea
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk
 
 
 def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -41,6 +42,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "database": database,
         "stages": Stages(database, settings.home / "work"),
         "catalogue": catalogue(settings),
+        "disk": Disk(settings, database),
         "writers": writers(settings),
         "speakers": speakers(settings),
         "footage": footage(settings),

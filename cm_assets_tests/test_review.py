@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from cm_assets_tests.conftest import Home, Up, until
@@ -97,6 +98,21 @@ def test_the_ui_approves_the_render_that_is_there(reviewing: Reviewing) -> None:
     event = {"eventType": "ASSET_MATERIALIZATION", "assetKey": {"path": ["review"]}, "partitionKeys": [video]}
     answer = up.graphql(REPORT, e=event | {"description": "looks good"})
     assert answer["reportRunlessAssetEvents"]["__typename"] == "ReportRunlessAssetEventsSuccess"
+    reaches(home, video, "published", 30)
+    assert len(posts(home, video)) == 1
+
+
+def test_rest_approves_one_render(reviewing: Reviewing) -> None:
+    """Dagster's own REST address for what happened outside."""
+    up, home = reviewing.up, reviewing.up.home
+    video = home.run("submit", home.request(review="required")).stdout.strip()
+    reaches(home, video, "awaiting_review")
+    place = f"{up.url}/report_asset_materialization/review"
+    other = {"partition": video, "metadata": {"render_sha256": "0" * 64}}
+    assert httpx.post(place, json=other, timeout=30).is_success
+    this = {"partition": video, "metadata": {"render_sha256": home.told(video)["render_sha256"], "by": "Ada"}}
+    assert home.told(video)["state"] == "awaiting_review"
+    assert httpx.post(place, json=this, timeout=30).is_success
     reaches(home, video, "published", 30)
     assert len(posts(home, video)) == 1
 

@@ -13,6 +13,7 @@ from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.request import VideoRequest
 from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk
 
 
 class BriefConfig(dg.Config):
@@ -37,11 +38,12 @@ def brief(
     stages: dg.ResourceParam[Stages],
     database: dg.ResourceParam[Database],
     catalogue: dg.ResourceParam[Catalogue],
+    disk: dg.ResourceParam[Disk],
 ) -> Results:
     """The request of this video."""
     with stages.run(context) as stage:
         try:
-            request = _given(stage.video, config.request, database, catalogue) if config.request else None
+            request = _given(stage.video, config.request, database, catalogue, disk) if config.request else None
         except RequestError as error:
             raise PermanentFailure(f"the request was refused: {error}") from error
         if request is None:
@@ -67,7 +69,7 @@ def brief(
         )
 
 
-def _given(video: str, document: dict[str, Any], database: Database, catalogue: Catalogue) -> VideoRequest:
+def _given(video: str, document: dict[str, Any], database: Database, catalogue: Catalogue, disk: Disk) -> VideoRequest:
     request = parse(document)
     if request.id is not None and request.id != video:
         raise RequestError([Problem("id", f"{request.id} is not this partition's, {video}")])
@@ -78,5 +80,5 @@ def _given(video: str, document: dict[str, Any], database: Database, catalogue: 
         if known.content_sha256() != request.content_sha256():
             raise RequestError([Problem("id", f"video {video} was requested with other content")], conflict=True)
         return request
-    accept(database, catalogue, request, source="dagster", key=video)
+    accept(database, catalogue, request, source="dagster", key=video, room=disk.require_room)
     return request

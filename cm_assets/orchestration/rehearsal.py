@@ -18,6 +18,7 @@ from cm_assets.orchestration.home import POSTGRES
 from cm_assets.partitions import PARTITIONS
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
+from cm_assets.storage.disk import Disk
 
 VIDEO = "rehearsal"
 
@@ -56,7 +57,7 @@ def _rehearse(build_defs: Callable[..., dg.Definitions]) -> None:
     with tempfile.TemporaryDirectory(prefix="cm-rehearsal-") as name, _place(Path(name)) as (url, storage):
         settings = Settings(home=Path(name), database_url=url, artifacts_url="")
         database = Database(settings.database)
-        resources = {"database": database, "stages": Stages(database, Path(name))}
+        resources = {"database": database, "stages": Stages(database, Path(name)), "disk": Disk(settings, database)}
         job = build_defs(settings, overrides=resources).resolve_implicit_global_asset_job_def()
         overrides = {"storage": storage, "telemetry": {"enabled": False}}
         with dg.DagsterInstance.local_temp(name, overrides=overrides) as instance:
