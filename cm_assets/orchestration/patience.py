@@ -1,24 +1,17 @@
-"""How runs wait for a place in a pool, or for the time of a retry: without taking a core, and not longer than needed.
+"""How runs wait for a place in a pool, or for the time of a retry: without taking a core.
 
-Where none of a run's steps is at work, the stock executor asks whether one may begin as fast as it can, and asks the
-pool itself, after a while, every fifteen seconds only.
+Where none of a run's steps is at work, the stock executor asks whether one may begin as fast as it can.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from functools import wraps
-from typing import Any
 
 from dagster._core.execution.plan.active import ActiveExecution
 from dagster._core.execution.plan.step import ExecutionStep
-from dagster._core.storage.event_log import SqlEventLogStorage
-from dagster._utils.concurrency import ConcurrencyClaimStatus
 
 IDLE = 0.05
 """Seconds between two looks of a run that has nothing to do."""
-
-CLAIM_AGAIN = 0.5
-"""Seconds after which a run asks a full pool again."""
 
 _Steps = Callable[..., Sequence[ExecutionStep]]
 
@@ -39,12 +32,3 @@ def wait_patiently() -> None:
     stock = ActiveExecution.get_steps_to_execute
     if not hasattr(stock, "__wrapped__"):
         ActiveExecution.get_steps_to_execute = _patiently(stock)  # type: ignore[method-assign]
-
-
-class Pools(SqlEventLogStorage):
-    """An event log whose full pools are asked again soon: a free place is taken by the next within half a second."""
-
-    def claim_concurrency_slot(self, *args: Any, **kwargs: Any) -> ConcurrencyClaimStatus:
-        """Claim a place in a pool for a step."""
-        status = super().claim_concurrency_slot(*args, **kwargs)
-        return status if status.is_claimed else status.with_sleep_interval(CLAIM_AGAIN)

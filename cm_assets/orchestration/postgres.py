@@ -29,7 +29,7 @@ from dagster_postgres import (
 )
 from dagster_postgres.utils import pg_url_from_config
 
-from cm_assets.orchestration.patience import Pools
+from cm_assets.orchestration.pools import Pools
 
 RECYCLE = 600
 """Seconds after which a kept connection is opened anew: some networks forget the idle ones."""

@@ -22,7 +22,7 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy.pool import NullPool
 
-from cm_assets.orchestration.patience import Pools
+from cm_assets.orchestration.pools import Pools
 
 INDEX = "index"
 """Name of the event log's index."""

@@ -11,7 +11,8 @@ import pytest
 from dagster._core.execution.plan.active import ActiveExecution
 
 from cm_assets.orchestration.executor import forked_executor
-from cm_assets.orchestration.patience import CLAIM_AGAIN, IDLE, wait_patiently
+from cm_assets.orchestration.patience import IDLE, wait_patiently
+from cm_assets.orchestration.pools import CLAIM_AGAIN
 from cm_assets.orchestration.sqlite import storage
 
 WAIT = 1.5
