@@ -1,4 +1,4 @@
-"""Pools that are asked again soon: Dagster's own event logs have a run ask a full one every fifteen seconds in the end."""
+"""Full pools are asked again soon; Dagster's own event logs have that done every fifteen seconds in the end."""
 
 from typing import Any
 
