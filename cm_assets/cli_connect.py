@@ -46,9 +46,12 @@ def connect(
     if service is None:
         refuse(f"platform: {platform!r} has no accounts; those that have: {', '.join(connectable())}", as_json)
     if forget:
+        connected = accounts.accounts(platform)
+        account = account or (connected[0] if len(connected) == 1 else "")
         if not accounts.remove(platform, account):
             known = ", ".join(accounts.accounts(platform)) or "none"
-            refuse(f"--account: {account!r} is not connected; there are: {known}", as_json)
+            said = f"{account!r} is not connected" if account else "say which"
+            refuse(f"--account: {said}; there are: {known}", as_json)
         typer.echo(f"{account} is forgotten here; withdraw the consent in the account, too", err=True)
         return
     client_id, client_secret = _client(service, client, as_json)
@@ -57,6 +60,8 @@ def connect(
     except Failure as failure:
         typer.echo(f"cm: {failure}", err=True)
         raise typer.Exit(1) from None
+    except OSError as error:
+        refuse(f"--port: {port} cannot be used: {error.strerror}", as_json)
     if as_json:
         print_json({"platform": platform, "account": name})
     else:
@@ -88,6 +93,8 @@ def _client(service: "Service", file: Path | None, as_json: bool) -> tuple[str, 
         if not all(found):
             refuse(f"--client: give the client's JSON file, or set {beginning}_ID and {beginning}_SECRET", as_json)
         return found
+    if not file.is_file():
+        refuse(f"--client: there is no file {file}", as_json)
     try:
         document: Any = json.loads(file.read_bytes())
         inner = document.get("installed") or document.get("web") or document

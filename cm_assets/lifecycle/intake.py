@@ -96,7 +96,8 @@ def _unready(request: VideoRequest, catalogue: Catalogue, platform: str) -> list
     wanted = request.post.on(platform).account or ""
     if wanted in accounts or (not wanted and len(accounts) == 1):
         return []
-    return [Problem("post.account", f"{wanted!r} is none of {platform}'s: {_listed(accounts)}")]
+    said = f"{wanted!r} is none of {platform}'s" if wanted else f"say which of {platform}'s is meant"
+    return [Problem("post.account", f"{said}: {_listed(accounts)}")]
 
 
 def accept(

@@ -103,7 +103,8 @@ class YouTubeServer:
         self.on_event: Callable[[int, str], None] = lambda _index, _name: None
         self.access: dict[str, str] = {}
         self.refresh: dict[str, str] = {}
-        self.codes: dict[str, str] = {}
+        self.codes: dict[str, tuple[str, str]] = {}
+        self.unticked: set[str] = set()
         self.lock = threading.RLock()
         handler = type("Handler", (_Handler,), {"owner": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -401,7 +402,9 @@ class _Handler(BaseHTTPRequestHandler):
                 owner.unlisted[video.id] -= 1
             elif f"UU{video.account}" == self._query["playlistId"]:
                 found.append({"contentDetails": {"videoId": video.id}})
-        return 200, {"items": found[: int(self._query.get("maxResults", "5"))]}, {}
+        size, first = int(self._query.get("maxResults", "5")), int(self._query.get("pageToken", "0"))
+        more = {"nextPageToken": str(first + size)} if len(found) > first + size else {}
+        return 200, {"items": found[first : first + size]} | more, {}
 
     def _videos(self, _body: bytes) -> tuple[int, dict[str, Any], dict[str, str]] | None:
         if self._account() is None:
@@ -446,7 +449,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(400, "invalid_request")
             return None
         code = secrets.token_urlsafe(8)
-        self.owner.codes[code] = asked["code_challenge"]
+        allowed = " ".join(scope for scope in asked["scope"].split() if scope not in self.owner.unticked)
+        self.owner.codes[code] = asked["code_challenge"], allowed
         back = urlencode({"code": code, "state": asked["state"]})
         return 302, {}, {"Location": f"{asked['redirect_uri']}?{back}"}
 
@@ -461,7 +465,8 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             digest = hashlib.sha256(asked["code_verifier"].encode()).digest()
             challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
-            account = "channel" if owner.codes.pop(asked["code"], None) == challenge else None
+            wanted, granted["scope"] = owner.codes.pop(asked["code"], ("", ""))
+            account = "channel" if wanted == challenge else None
             if account is not None:
                 granted["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
                 owner.refresh[granted["refresh_token"]] = account

@@ -14,14 +14,14 @@ import pytest
 from cm_assets.engines.platforms.catalogue import own_name, service_of
 from cm_assets.engines.platforms.oauth import Consent, Tokens, chosen
 from cm_assets.engines.platforms.texts import described, hashtag
-from cm_assets.engines.platforms.youtube import FINAL, YouTube, mark, midnight
+from cm_assets.engines.platforms.youtube import FINAL, LOOKS, YouTube, mark, midnight
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.clips import Credit
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.storage.credentials import Credentials
 from cm_assets.storage.database import Database
 from cm_assets.storage.ledger import PostLedger
-from cm_assets_tests.emulators.youtube_server import CLIENT_ID, CLIENT_SECRET, Fault, YouTubeServer
+from cm_assets_tests.emulators.youtube_server import CLIENT_ID, CLIENT_SECRET, Fault, Video, YouTubeServer
 from cm_assets_tests.posting import SIZE, Place
 
 
@@ -55,6 +55,9 @@ class Posting:
     def publish(self, draft: PostDraft | None = None, content: int = 1) -> Post:
         draft = draft or self.place.draft(content)
         return self.youtube.publish(draft, self.place.files(content), lambda _: None)
+
+    def place_another_account(self, server: YouTubeServer) -> None:
+        Credentials(self.database, self.place.folder).put("youtube", "another", server.connected("another"))
 
     def publish_in_the_end(self, content: int = 1) -> Post:
         """Try again after each failure that passes, as the stage does."""
@@ -283,7 +286,7 @@ def test_an_upload_is_counted_once_and_may_have_to_wait(posting: Posting, server
     posting.youtube._before_open = posting.taken.append
     server.faults = [Fault("put", cut=0.5), Fault("state", status=500)]
     posting.publish_in_the_end()
-    assert posting.taken == [""]
+    assert posting.taken == ["channel"]
 
 
 def test_the_row_of_a_post_is_one_persons_at_a_time(posting: Posting) -> None:
@@ -325,6 +328,60 @@ def test_a_person_connects_an_account_in_a_browser(posting: Posting, server: You
     assert vault.accounts("youtube") == ["@channel", "channel"]
     posting.publish(posting.place.draft(account=name))
     assert len(server.videos) == 1
+
+
+def test_a_consent_to_less_than_all_is_none(posting: Posting, server: YouTubeServer) -> None:
+    service = service_of("youtube", posting.place.addresses)
+    assert service is not None
+    server.unticked.add(service.scopes[1])
+    consent = Consent(service, CLIENT_ID, CLIENT_SECRET)
+    browser = threading.Thread(target=lambda: httpx.get(consent.address, follow_redirects=True))
+    browser.start()
+    with pytest.raises(PermanentFailure, match="not all was allowed") as refused:
+        consent.secret(20)
+    browser.join()
+    assert service.scopes[1] in str(refused.value)
+
+
+def test_what_was_begun_with_the_only_account_stays_its_own(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [Fault("put", cut=0.5), Fault("state", status=500), Fault("state", status=500)]
+    with pytest.raises(TransientFailure):
+        posting.publish()
+    posting.place_another_account(server)
+    post = posting.publish_in_the_end()
+    assert post.account == "channel"
+    (video,) = server.videos.values()
+    assert video.account == "channel"
+    posting.youtube.take_down(post)
+    assert server.deleted == [video.id]
+
+
+def test_an_upload_that_may_be_whole_and_is_forgotten_is_a_persons_to_look_for(
+    posting: Posting, server: YouTubeServer
+) -> None:
+    server.faults = [Fault("put", lost=True, gone=True, unlisted=1000)]
+    pauses = []
+    for _ in range(LOOKS):
+        with pytest.raises(AskedToWait) as waits:
+            posting.publish_in_the_end()
+        pauses.append(waits.value.seconds)
+    assert pauses == sorted(pauses)
+    assert sum(pauses) > 12 * 3600
+    with pytest.raises(PermanentFailure, match="look in YouTube Studio"):
+        posting.publish()
+    assert len(server.videos) == 1
+    assert server.opened == 1
+
+
+def test_what_is_found_on_a_later_page_is_the_post(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [Fault("put", lost=True, gone=True, unlisted=1)]
+    with pytest.raises(AskedToWait):
+        posting.publish_in_the_end()
+    (mine,) = server.videos
+    for number in range(70):
+        other = {"snippet": {"tags": ["other"]}, "status": {}}
+        server.videos[f"later-{number}"] = Video(f"later-{number}", "channel", other, "")
+    assert posting.publish_in_the_end().post_id == mine
 
 
 def test_tokens_are_sealed_and_keys_can_be_renewed(tmp_path: Path) -> None:

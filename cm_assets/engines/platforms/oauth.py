@@ -4,6 +4,7 @@ The authorization code flow with PKCE for programs of a person's own (RFC 8252, 
 """
 
 import hmac
+import re
 import secrets
 import threading
 import time
@@ -68,6 +69,14 @@ class Tokens:
         self._service = service
         self._vault = vault
 
+    def account(self, wanted: str) -> str:
+        """The name of the account that is meant; empty for the only one.
+
+        Raises:
+            PermanentFailure: there is none, or it must be said which.
+        """
+        return chosen(self._service.platform, self._vault.accounts(self._service.platform), wanted)
+
     def __call__(self, account: str, renewed: bool = False) -> str:
         """A token of an account.
 
@@ -80,7 +89,7 @@ class Tokens:
             TransientFailure: the platform cannot be reached.
         """
         service = self._service
-        name = chosen(service.platform, self._vault.accounts(service.platform), account)
+        name = self.account(account)
         secret = self._vault.get(service.platform, name)
         if secret is None:
             raise PermanentFailure(f"the account {name!r} is not connected: run cm connect {service.platform}")
@@ -171,6 +180,12 @@ class Consent:
         if "refresh_token" not in granted:
             raise PermanentFailure(
                 f"{self._service.title} gave no lasting consent: withdraw the earlier one in the account first"
+            )
+        missing = set(self._service.scopes) - set(re.split(r"[ ,]+", granted.get("scope", "")))
+        if granted.get("scope") and missing:
+            raise PermanentFailure(
+                f"{self._service.title}: not all was allowed, {', '.join(sorted(missing))} is missing: "
+                f"run cm connect {self._service.platform} again, and allow all"
             )
         return {"client_id": self._client[0], "client_secret": self._client[1], **granted}
 

@@ -24,7 +24,7 @@ from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.limits import LIMITS, tags_length, too_much
-from cm_assets.models.post import Post, PostDraft
+from cm_assets.models.post import LedgerEntry, Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
 if TYPE_CHECKING:
@@ -38,11 +38,20 @@ BLOCK = 1 << 20
 NOTED_EVERY: Seconds = 3.0
 """How often the ledger is told how far the upload is, and that it is still being worked on."""
 
-LOOKS = 3
-"""How often a channel is searched before what may have been finished in a lost session is taken for lost."""
+LOOKS = 10
+"""How often a channel is searched for what may have been finished in a lost session, before a person is asked."""
 
 LOOK_AGAIN: Seconds = 60.0
-"""Between two searches: a new video takes a while to be listed."""
+LONGEST_PAUSE: Seconds = 6 * 3600.0
+"""Between the first two searches, and between the last: a new video takes a while to be listed."""
+
+PAGES = 4
+"""Of 50 uploads each, the newest first, that are searched."""
+
+FORGOTTEN = (
+    "YouTube has forgotten an upload that may have been whole, and the channel does not show it: look in YouTube "
+    "Studio; if the video is not there, cm retry uploads it again"
+)
 
 EXTRA_TRIES = 3
 """How often captions and cover are tried; the video is there without them."""
@@ -79,6 +88,7 @@ FINAL: Mapping[str, str] = {
     "invalidTags": "post.hashtags are not what it takes: 500 characters in all",
     "invalidCategoryId": "post.category is none that this channel can choose",
     "youtubeSignupRequired": "the account has no channel: make one on youtube.com, then cm retry",
+    "insufficientPermissions": "not all was allowed that is asked for: run cm connect youtube again, and allow all",
     "forbidden": "it does not let this account do that: look at the channel's status in YouTube Studio",
     "accountSuspended": "the account is suspended",
     "accountClosed": "the account is closed",
@@ -94,7 +104,8 @@ def platform(surroundings: Surroundings) -> "YouTube":
     return YouTube(
         surroundings.ledger,
         Tokens(service(surroundings.addresses), surroundings.vault),
-        before_open=lambda account: surroundings.take(YouTube.name, account),
+        # The limit is one of the project, whichever of its accounts posts.
+        before_open=lambda _account: surroundings.take(YouTube.name, ""),
         api=surroundings.addresses.get("youtube") or API,
     )
 
@@ -123,7 +134,7 @@ def own_name(token: str, addresses: Mapping[str, str]) -> str:
     """
     with _client() as client:
         call = _Calls(client, (addresses.get("youtube") or API).rstrip("/"), lambda _account, _renewed: token, "")
-        for channel in call.found("/youtube/v3/channels", {"part": "snippet", "mine": "true"}):
+        for channel in call.found("/youtube/v3/channels", {"part": "snippet", "mine": "true"})["items"]:
             snippet = channel["snippet"]
             return str(snippet.get("customUrl") or snippet["title"])
     raise PermanentFailure(FINAL["youtubeSignupRequired"])
@@ -134,7 +145,7 @@ class YouTube:
 
     Args:
         ledger: what was begun.
-        token: the access token of an account; a new one if the second argument is true.
+        tokens: the access tokens of the accounts.
         before_open: called with the account before an upload is begun; may raise AskedToWait.
         api: address of the service.
     """
@@ -144,13 +155,13 @@ class YouTube:
     def __init__(
         self,
         ledger: Ledger,
-        token: Callable[[str, bool], str],
+        tokens: Tokens,
         *,
         before_open: Callable[[str], None] = lambda _account: None,
         api: str = API,
     ) -> None:
         self._ledger = ledger
-        self._token = token
+        self._tokens = tokens
         self._before_open = before_open
         self._api = api.rstrip("/")
 
@@ -164,7 +175,9 @@ class YouTube:
         """
         resource = _resource(draft)
         with self._ledger.hold(draft.video_id, self.name) as held, _client() as client:
-            call = _Calls(client, self._api, self._token, held.entry.account or draft.account)
+            # By its name from the first: another one may be connected later.
+            account = self._tokens.account(held.entry.account or draft.account)
+            call = _Calls(client, self._api, self._tokens, account)
             if held.entry.taken_down:
                 raise PermanentFailure(f"{draft.video_id} was taken down from YouTube, and is not posted there again")
             if held.entry.post is None:
@@ -196,7 +209,7 @@ class YouTube:
             Failure: one of its three classes.
         """
         with _client() as client:
-            call = _Calls(client, self._api, self._token, post.account)
+            call = _Calls(client, self._api, self._tokens, post.account)
             answer = call("DELETE", "/youtube/v3/videos", params={"id": post.post_id})
             if answer.status_code == 403 and _reason(answer) not in {*_BUSY, "quotaExceeded"}:
                 body = {"id": post.post_id, "status": {"privacyStatus": "private"}}
@@ -212,7 +225,7 @@ class YouTube:
         if entry.session and entry.render_sha256 != draft.video.sha256:
             stored, video = self._state_of(call, held, total=None)
             if video is not None:
-                held.note(session="", post=_post(video, entry.render_sha256, draft))
+                held.note(session="", post=_post(video, entry, draft))
             elif stored is not None:
                 held.note(session="", bytes_sent=0, tries=0)  # without its last bytes it makes no video
             else:
@@ -254,7 +267,7 @@ class YouTube:
         if video is None and stored is not None:
             video = self._put(call, held, path, stored, size, progress)
         if video is not None:
-            held.note(session="", post=_post(video, held.entry.render_sha256, draft), bytes_sent=size)
+            held.note(session="", post=_post(video, held.entry, draft), bytes_sent=size)
         else:
             self._end_lost(call, held, draft, may_be_whole=held.entry.bytes_sent >= size)
 
@@ -322,30 +335,38 @@ class YouTube:
 
         Raises:
             AskedToWait: the post may be there and not be listed yet.
+            PermanentFailure: it may be there and was not found; a person has to look.
         """
         entry = held.entry
         if may_be_whole:
             video = self._search(call, mark(entry.video_id, entry.render_sha256))
             if video is not None:
-                held.note(session="", post=_post(video, entry.render_sha256, draft))
+                held.note(session="", post=_post(video, entry, draft))
                 return
             if entry.tries < LOOKS:
                 held.note(tries=entry.tries + 1)
-                raise AskedToWait("YouTube has forgotten the upload; its channel is searched for it again", LOOK_AGAIN)
+                pause = min(LOOK_AGAIN * 2**entry.tries, LONGEST_PAUSE)
+                raise AskedToWait("YouTube has forgotten the upload; its channel is searched for it again", pause)
+        # Whoever asks for it again has looked.
         held.note(session="", bytes_sent=0, tries=0)
+        if may_be_whole:
+            raise PermanentFailure(FORGOTTEN)
 
     def _search(self, call: "_Calls", marked: str) -> dict[str, Any] | None:
-        """Among the 50 newest uploads the one with a mark."""
-        channels = call.found("/youtube/v3/channels", {"part": "contentDetails", "mine": "true"})
+        """Among the newest uploads the one with a mark."""
+        channels = call.found("/youtube/v3/channels", {"part": "contentDetails", "mine": "true"})["items"]
         for channel in channels:
-            uploads = channel["contentDetails"]["relatedPlaylists"]["uploads"]
-            listed = call.found(
-                "/youtube/v3/playlistItems", {"part": "contentDetails", "playlistId": uploads, "maxResults": "50"}
-            )
-            ids = ",".join(item["contentDetails"]["videoId"] for item in listed)
-            for video in call.found("/youtube/v3/videos", {"part": "snippet,status", "id": ids}) if ids else ():
-                if marked in video["snippet"].get("tags", ()):
-                    return video
+            asked = {"playlistId": channel["contentDetails"]["relatedPlaylists"]["uploads"], "maxResults": "50"}
+            for _ in range(PAGES):
+                listed = call.found("/youtube/v3/playlistItems", {"part": "contentDetails", **asked})
+                ids = ",".join(item["contentDetails"]["videoId"] for item in listed["items"])
+                videos = call.found("/youtube/v3/videos", {"part": "snippet,status", "id": ids})["items"] if ids else ()
+                for video in videos:
+                    if marked in video["snippet"].get("tags", ()):
+                        return dict(video)
+                if not listed.get("nextPageToken"):
+                    break
+                asked["pageToken"] = listed["nextPageToken"]
         return None
 
     def _send_extras(self, call: "_Calls", held: Held, post: Post, draft: PostDraft, files: Mapping[str, Path]) -> None:
@@ -431,8 +452,8 @@ class _Calls:
             raise TransientFailure("YouTube wants a new token for the upload")
         return answer
 
-    def found(self, path: str, params: dict[str, str]) -> list[dict[str, Any]]:
-        """The items of a list.
+    def found(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+        """A page of a list, with its `items`.
 
         Raises:
             Failure: there is none.
@@ -440,8 +461,8 @@ class _Calls:
         answer = self("GET", path, params=params)
         if not answer.is_success:
             raise _failure(answer)
-        items = _json(answer).get("items", [])
-        return items if isinstance(items, list) else []
+        page = _json(answer)
+        return page | {"items": page["items"] if isinstance(page.get("items"), list) else []}
 
 
 def mark(video_id: str, render_sha256: str) -> str:
@@ -512,16 +533,16 @@ def _category(name: str) -> str:
     return number
 
 
-def _post(video: Mapping[str, Any], render_sha256: str, draft: PostDraft) -> Post:
+def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft) -> Post:
     short = draft.height > draft.width and draft.seconds <= 180
     place = "https://www.youtube.com/shorts/" if short else "https://www.youtube.com/watch?v="
     return Post(
         platform=YouTube.name,
         post_id=video["id"],
         url=place + video["id"],
-        render_sha256=render_sha256,
+        render_sha256=entry.render_sha256,
         published_at=datetime.now(UTC),
-        account=draft.account,
+        account=entry.account,
     )
 
 
