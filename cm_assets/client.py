@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
-from cm_assets.lifecycle.plan import Posts, shown
+from cm_assets.lifecycle.plan import POST, Posts, shown
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
@@ -30,6 +30,7 @@ from cm_assets.policies import backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure
+from cm_assets.storage.ledger import PostLedger
 from cm_assets.storage.spending import bills
 
 if TYPE_CHECKING:
@@ -130,6 +131,7 @@ class Client:
         stored = self._stored(video)
         if stored.wanted:
             return self.database.hurry(video)
+        PostLedger(self.database).begin_anew(video)
         return stored.outcome in UNFINISHED and self.database.want(video)
 
     def take_down(self, video: VideoId, platforms: Collection[str] = ()) -> Sequence[str]:
@@ -151,14 +153,17 @@ class Client:
             raise NotPosted(f"{video} is retired: what is left of it can only be taken down by hand")
         facts = facts_of(self.database.noted([video]).get(video))
         posts = Posts(facts.taken, unwanted=stored.take_down)
-        there = shown(parse(stored.document), facts.made, posts)
+        request = parse(stored.document)
+        there = shown(request, facts.made, posts)
         chosen = [one for one in there if not platforms or one in platforms]
         if not chosen:
             where = ", ".join(platforms) or "any platform"
             raise NotPosted(f"{video} is not posted on {where}" + (f", but on {', '.join(there)}" if there else ""))
         if stored.wanted:
             raise NotPosted(f"{video} is still at work: cm cancel {video} first")
-        self.database.want(video, sorted({*stored.take_down, *chosen}))
+        # What was never posted is not to be posted by this.
+        never = {one for one in request.platforms if one not in there and POST + one not in stored.given_up}
+        self.database.want(video, sorted({*stored.take_down, *chosen, *never}))
         return chosen
 
     def approve(self, video: VideoId, *, render_sha256: str | None = None, by: str = "") -> None:

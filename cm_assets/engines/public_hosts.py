@@ -91,7 +91,14 @@ def is_public(address: str) -> bool:
     if isinstance(parsed, ipaddress.IPv6Address) and parsed in _LOCAL_NAT64:
         return False
     return all(
-        one.is_global and not (one.is_multicast or one.is_reserved or one.is_unspecified or one.is_loopback)
+        one.is_global
+        and not (
+            getattr(one, "is_site_local", False)
+            or one.is_multicast
+            or one.is_reserved
+            or one.is_unspecified
+            or one.is_loopback
+        )
         for one in _unwrapped(parsed)
     )
 

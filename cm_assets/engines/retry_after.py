@@ -7,6 +7,9 @@ from email.utils import parsedate_to_datetime
 
 from cm_assets.models.base import Seconds
 
+LONGEST: Seconds = 86_400.0
+"""Whoever says more is asked again after a day: a wrong header must not stop a video for ever."""
+
 
 def retry_after(headers: Mapping[str, str]) -> Seconds | None:
     """Seconds by the header `Retry-After`, a number or an HTTP date (RFC 9110, 10.2.3); None without a usable one."""
@@ -19,4 +22,4 @@ def retry_after(headers: Mapping[str, str]) -> Seconds | None:
         except ValueError:
             return None
         seconds = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
-    return max(0.0, seconds) if math.isfinite(seconds) else None
+    return min(max(0.0, seconds), LONGEST) if math.isfinite(seconds) else None

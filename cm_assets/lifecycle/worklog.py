@@ -30,6 +30,9 @@ TAKEN_DOWN = "cm/taken_down"
 RESUME_AT = "cm/resume_at"
 """Metadata of a failure that is no failure: when the work may go on, in seconds since 1970."""
 
+LATEST = 32_503_680_000.0
+"""The year 3000: a later time is a mistake, and no reason to stop."""
+
 CRASH = "ChildProcessCrashException"
 """What Dagster calls it when a step's process ends without a word."""
 
@@ -238,7 +241,8 @@ class WorkLog:
             if data.user_failure_data is not None:
                 said = data.user_failure_data.description
                 until = data.user_failure_data.metadata.get(RESUME_AT)
-                resume_at = datetime.fromtimestamp(float(str(until.value)), UTC) if until is not None else None
+                if until is not None:
+                    resume_at = datetime.fromtimestamp(min(float(str(until.value)), LATEST), UTC)
             if said is None and data.error is not None:
                 inner = data.error.cause or data.error
                 said = inner.message.strip()

@@ -9,6 +9,9 @@ from cm_assets.models.base import Model, Seconds, Sha256
 from cm_assets.models.clips import Credit
 from cm_assets.partitions import VideoId
 
+LOST = "lost"
+"""What is noted as done of an upload that may have been whole and was not found."""
+
 Privacy = Literal["public", "unlisted", "private"]
 
 

@@ -30,6 +30,9 @@ HEAD = "0008"
 MIGRATION_LOCK = 0x636D
 """Postgres advisory lock of whoever migrates."""
 
+POSTS = "published_post/"
+"""Beginning of the names of the stages that post."""
+
 RETIRED = "retired"
 """The outcome of a request of which only a tombstone is left. It is final."""
 
@@ -117,7 +120,7 @@ class Database:
             return _server_engine(self)
         if url.get_backend_name() == "sqlite" and url.database:
             Path(url.database).parent.mkdir(parents=True, exist_ok=True)
-        engine = sa.create_engine(url)
+        engine = sa.create_engine(url, hide_parameters=True)
         sa.event.listen(engine, "connect", _prepare_sqlite)
         self.migrate(engine)
         return engine
@@ -331,6 +334,9 @@ class Database:
         now = datetime.now(UTC)
         down = {} if take_down is None else {"take_down": list(take_down)}
         with self._write() as connection:
+            known = connection.scalar(sa.select(requests.c.given_up).where(requests.c.id == video)) or {}
+            # Who has a post removed does not ask for one that was given up.
+            kept = {} if take_down is None else {stage: why for stage, why in known.items() if stage.startswith(POSTS)}
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome != RETIRED))
@@ -343,7 +349,7 @@ class Database:
                     lost_runs=0,
                     resume_at=None,
                     waiting_for="",
-                    given_up={},
+                    given_up=kept,
                     **down,
                 )
             )
@@ -627,7 +633,8 @@ def _server_engine(database: Database) -> "sa.Engine":
 
     engine = _server_engines.get(database.url)
     if engine is None:
-        engine = sa.create_engine(database.url, pool_pre_ping=True)
+        # Errors show no parameters: the address of an upload is one, and whoever has it can write there.
+        engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True)
         database.migrate(engine)
         # A fork opens connections of its own.
         os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))

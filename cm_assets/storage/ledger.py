@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from cm_assets.models.base import AskedToWait, Seconds
-from cm_assets.models.post import LedgerEntry, Post
+from cm_assets.models.post import LOST, LedgerEntry, Post
 from cm_assets.partitions import VideoId
 from cm_assets.storage.database import Database
 from cm_assets.storage.events import insert_new
@@ -39,6 +39,16 @@ class PostLedger:
             ).one_or_none()
         return None if row is None else _entry(row._asdict())
 
+    def begin_anew(self, video_id: VideoId) -> None:
+        """Forget uploads that are lost: a person has looked, and asks for them again."""
+        from cm_assets.storage.tables import posts
+
+        with self._database.writing() as connection:
+            for row in connection.execute(posts.select().where(posts.c.video_id == video_id)).all():
+                if LOST in row.done and row.post is None:
+                    here = (posts.c.video_id == video_id) & (posts.c.platform == row.platform)
+                    connection.execute(posts.update().where(here).values(session="", bytes_sent=0, tries=0, done=[]))
+
     @contextmanager
     def hold(self, video_id: VideoId, platform: str) -> Iterator["HeldRow"]:
         """Keep the row of a post for oneself for as long as the block runs and notes something now and then.
@@ -53,7 +63,9 @@ class PostLedger:
         held = HeldRow(self._database, LedgerEntry(video_id, platform))
         with self._database.writing() as connection:
             insert_new(connection, posts, [{"video_id": video_id, "platform": platform}])
-            free = (posts.c.holder == "") | (posts.c.held_until < time.time())
+            now = time.time()
+            # No honest holder is ahead by more than a lease: a clock that was set back keeps no row for the dead.
+            free = (posts.c.holder == "") | (posts.c.held_until < now) | (posts.c.held_until > now + LEASE)
             row = connection.execute(
                 held.mine(free).values(holder=held.token, held_until=time.time() + LEASE).returning(*posts.c)
             ).one_or_none()

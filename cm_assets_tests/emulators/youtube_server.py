@@ -46,6 +46,7 @@ class Fault:
     on: str
     status: int = 0
     reason: str = "backendError"
+    message: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
     cut: float | None = None
     lost: bool = False
@@ -193,7 +194,7 @@ class _Handler(BaseHTTPRequestHandler):
         if body is None:
             return
         if fault is not None and fault.status:
-            self._error(fault.status, fault.reason, headers=fault.headers)
+            self._error(fault.status, fault.reason, fault.message, headers=fault.headers)
             return
         handle = getattr(self, f"_{kind}", None)
         if handle is None:
@@ -402,6 +403,9 @@ class _Handler(BaseHTTPRequestHandler):
                 owner.unlisted[video.id] -= 1
             elif f"UU{video.account}" == self._query["playlistId"]:
                 found.append({"contentDetails": {"videoId": video.id}})
+        if not owner.videos:
+            self._error(404, "playlistNotFound")
+            return None
         size, first = int(self._query.get("maxResults", "5")), int(self._query.get("pageToken", "0"))
         more = {"nextPageToken": str(first + size)} if len(found) > first + size else {}
         return 200, {"items": found[first : first + size]} | more, {}

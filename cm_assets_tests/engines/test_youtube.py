@@ -59,10 +59,10 @@ class Posting:
     def place_another_account(self, server: YouTubeServer) -> None:
         Credentials(self.database, self.place.folder).put("youtube", "another", server.connected("another"))
 
-    def publish_in_the_end(self, content: int = 1) -> Post:
+    def publish_in_the_end(self, content: int = 1, failures: tuple[type[Exception], ...] = (TransientFailure,)) -> Post:
         """Try again after each failure that passes, as the stage does."""
-        for _ in range(4):
-            with suppress(TransientFailure):
+        for _ in range(8):
+            with suppress(*failures):
                 return self.publish(content=content)
         raise AssertionError("it does not get through")
 
@@ -213,6 +213,10 @@ def test_a_used_up_quota_is_waited_for_until_midnight_in_california(posting: Pos
     assert midnight(datetime(2026, 7, 1, 6, 59, tzinfo=UTC)) == datetime(2026, 7, 1, 7, tzinfo=UTC)
     assert midnight(datetime(2026, 11, 1, 8, 30, tzinfo=UTC)) == datetime(2026, 11, 2, 8, tzinfo=UTC)
     server.uploads_a_day = 1
+    said = "Quota exceeded for quota metric 'Video Uploads' and limit 'Video Uploads per day'"
+    server.faults = [Fault("open", status=429, reason="rateLimitExceeded", message=said)]
+    with pytest.raises(AskedToWait, match="midnight"):
+        posting.publish()
     assert posting.publish().post_id in server.videos
 
 
@@ -249,10 +253,33 @@ def test_an_upload_of_an_earlier_render_is_given_up_unless_it_was_whole(tmp_path
                 with pytest.raises(PermanentFailure, match="shows an earlier render"):
                     posting.publish_in_the_end(content=2)
             else:
-                posting.publish_in_the_end(content=2)
+                posting.publish_in_the_end(content=2, failures=(TransientFailure, AskedToWait))
             (video,) = server.videos.values()
             assert video.sha256 == place.draft(posted).video.sha256
             posting.database.dispose()
+
+
+def test_an_account_without_a_channel_is_told_so(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [Fault("open", status=401, reason="youtubeSignupRequired")]
+    with pytest.raises(PermanentFailure, match="has no channel"):
+        posting.publish()
+
+
+def test_the_first_upload_of_a_channel_that_was_lost_whole_is_looked_for(
+    posting: Posting, server: YouTubeServer
+) -> None:
+    server.faults = [Fault("put", lost=True, gone=True)]
+    server.on_event = lambda _index, name: server.videos.clear() if name == "put: processed" else None
+    with pytest.raises(AskedToWait):
+        posting.publish_in_the_end()
+
+
+def test_a_row_whose_holders_clock_was_ahead_is_free(posting: Posting) -> None:
+    with posting.database.writing() as connection:
+        connection.exec_driver_sql(
+            "insert into posts (video_id, platform, holder, held_until) values ('v', 'youtube', 'dead', 9e9)"
+        )
+    posting.publish()
 
 
 def test_taking_down_deletes_or_hides(posting: Posting, server: YouTubeServer) -> None:
@@ -367,10 +394,14 @@ def test_an_upload_that_may_be_whole_and_is_forgotten_is_a_persons_to_look_for(
         pauses.append(waits.value.seconds)
     assert pauses == sorted(pauses)
     assert sum(pauses) > 12 * 3600
-    with pytest.raises(PermanentFailure, match="look in YouTube Studio"):
-        posting.publish()
+    for _ in range(2):
+        with pytest.raises(PermanentFailure, match="look in YouTube Studio"):
+            posting.publish()
     assert len(server.videos) == 1
     assert server.opened == 1
+    PostLedger(posting.database).begin_anew("v")
+    posting.publish()
+    assert server.opened == 2
 
 
 def test_what_is_found_on_a_later_page_is_the_post(posting: Posting, server: YouTubeServer) -> None:

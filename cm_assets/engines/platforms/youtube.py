@@ -24,7 +24,7 @@ from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.limits import LIMITS, tags_length, too_much
-from cm_assets.models.post import LedgerEntry, Post, PostDraft
+from cm_assets.models.post import LOST, LedgerEntry, Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
 if TYPE_CHECKING:
@@ -44,6 +44,9 @@ LOOKS = 10
 LOOK_AGAIN: Seconds = 60.0
 LONGEST_PAUSE: Seconds = 6 * 3600.0
 """Between the first two searches, and between the last: a new video takes a while to be listed."""
+
+LATE_LOOKS = 3
+"""How often an upload that is given up is looked at before: bytes can come late."""
 
 PAGES = 4
 """Of 50 uploads each, the newest first, that are searched."""
@@ -226,6 +229,10 @@ class YouTube:
             stored, video = self._state_of(call, held, total=None)
             if video is not None:
                 held.note(session="", post=_post(video, entry, draft))
+            elif stored is not None and entry.bytes_sent > stored and entry.tries < LATE_LOOKS:
+                # Its last bytes can still be on their way: whoever sent them may be dead, and the network not.
+                held.note(tries=entry.tries + 1)
+                raise AskedToWait("an upload of an earlier render is still coming to its end", LOOK_AGAIN)
             elif stored is not None:
                 held.note(session="", bytes_sent=0, tries=0)  # without its last bytes it makes no video
             else:
@@ -347,10 +354,9 @@ class YouTube:
                 held.note(tries=entry.tries + 1)
                 pause = min(LOOK_AGAIN * 2**entry.tries, LONGEST_PAUSE)
                 raise AskedToWait("YouTube has forgotten the upload; its channel is searched for it again", pause)
-        # Whoever asks for it again has looked.
-        held.note(session="", bytes_sent=0, tries=0)
-        if may_be_whole:
+            held.note(done=(LOST,))
             raise PermanentFailure(FORGOTTEN)
+        held.note(session="", bytes_sent=0, tries=0)
 
     def _search(self, call: "_Calls", marked: str) -> dict[str, Any] | None:
         """Among the newest uploads the one with a mark."""
@@ -358,7 +364,9 @@ class YouTube:
         for channel in channels:
             asked = {"playlistId": channel["contentDetails"]["relatedPlaylists"]["uploads"], "maxResults": "50"}
             for _ in range(PAGES):
-                listed = call.found("/youtube/v3/playlistItems", {"part": "contentDetails", **asked})
+                listed = call.found(
+                    "/youtube/v3/playlistItems", {"part": "contentDetails", **asked}, "playlistNotFound"
+                )
                 ids = ",".join(item["contentDetails"]["videoId"] for item in listed["items"])
                 videos = call.found("/youtube/v3/videos", {"part": "snippet,status", "id": ids})["items"] if ids else ()
                 for video in videos:
@@ -434,7 +442,7 @@ class _Calls:
             bearer = {"Authorization": f"Bearer {self._token(self.account, renewed)}"}
             with connected("YouTube"):
                 answer = self._client.request(method, self._api + path, headers=headers | bearer, **request)
-            if answer.status_code != 401:
+            if answer.status_code != 401 or _reason(answer) in FINAL:
                 return answer
         raise PermanentFailure("YouTube does not know this account any more: run cm connect youtube")
 
@@ -452,13 +460,20 @@ class _Calls:
             raise TransientFailure("YouTube wants a new token for the upload")
         return answer
 
-    def found(self, path: str, params: dict[str, str]) -> dict[str, Any]:
+    def found(self, path: str, params: dict[str, str], empty: str = "") -> dict[str, Any]:
         """A page of a list, with its `items`.
+
+        Args:
+            path: of the list.
+            params: of the request.
+            empty: the reason that says that there is nothing.
 
         Raises:
             Failure: there is none.
         """
         answer = self("GET", path, params=params)
+        if empty and _reason(answer) == empty:  # a channel without videos has no list of them
+            return {"items": []}
         if not answer.is_success:
             raise _failure(answer)
         page = _json(answer)
@@ -549,7 +564,7 @@ def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft) -> Pos
 def _failure(answer: "httpx.Response") -> Failure:
     """What an error of Google's means (https://developers.google.com/youtube/v3/docs/errors)."""
     reason, said = _reason(answer), _said(answer)
-    if reason in {"quotaExceeded", "dailyLimitExceeded"}:
+    if reason in {"quotaExceeded", "dailyLimitExceeded"} or (reason == "rateLimitExceeded" and "per day" in said):
         wait = (midnight(datetime.now(UTC)) - datetime.now(UTC)) / timedelta(seconds=1) + 60
         return AskedToWait("YouTube's quota of this project is used up until midnight in California", wait)
     if reason == "uploadLimitExceeded":
