@@ -109,16 +109,19 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
         settings = Settings(home=folder)
         homes.prepare(settings)
         socket = folder / "s"
-        server = start(
-            ["-m", "dagster", "api", "grpc", "-m", "cm_assets.definitions", "-s", str(socket)], folder, folder / "log"
-        )
-        try:
-            with homes.open_instance(settings) as instance:
+        # The instance first: two who make a new home's tables at once are in each other's way.
+        with homes.open_instance(settings) as instance:
+            server = start(
+                ["-m", "dagster", "api", "grpc", "-m", "cm_assets.definitions", "-s", str(socket)],
+                folder,
+                folder / "log",
+            )
+            try:
                 assert until(lambda: answers(socket), 60), (folder / "log").read_text()
                 with Launcher(instance, socket) as launcher:
                     yield House(settings, instance, launcher)
-        finally:
-            stop(server, 5)
+            finally:
+                stop(server, 5)
 
 
 def interrupted(work: Callable[[], None], line: tuple[str, int], happens: Callable[[], None]) -> None:
