@@ -17,7 +17,7 @@ import pytest
 from cm_assets.client import Client
 from cm_assets.definitions import build_defs
 from cm_assets.models.event import EVENT_TYPES
-from cm_assets.policies import MINUTE, STAGES
+from cm_assets.policies import MINUTE, PRODUCE, STAGES
 from cm_assets.settings import Settings
 from cm_assets_tests.conftest import Home, Up, until
 from cm_assets_tests.emulators.openai_server import BAD_KEY, OpenAIServer
@@ -61,7 +61,7 @@ class Line:
     def made(self, video: str) -> list[str]:
         """The stages of a video in the order in which they were done."""
         moments = []
-        for stage in (one for one in STAGES if one != "take_down"):
+        for stage in (*PRODUCE, "published_post/outbox"):
             (record,) = self.up.graphql(
                 "query($k: AssetKeyInput!, $p: [String!]) { assetNodeOrError(assetKey: $k) { ... on AssetNode "
                 "{ latestMaterializationByPartition(partitions: $p) { timestamp } } } }",
@@ -246,7 +246,7 @@ def test_queue_prioritisation(tmp_path_factory: pytest.TempPathFactory, monkeypa
 
 def test_rate_limiting(line: Line) -> None:
     """`limiter: {max: 10, duration: 60000}` is `CM_RATES=openai=10/minute`, for all processes together."""
-    assert Settings.model_validate({"rates": line.home.variables["CM_RATES"]}).rates == {"openai": ((10, 60.0),)}
+    assert Settings.model_validate({"rates": line.home.variables["CM_RATES"]}).rates["openai"] == ((10, 60.0),)
     assert "rates" in {path.stem for path in line.home.path.glob("*.sqlite")}
 
 

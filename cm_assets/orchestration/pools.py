@@ -15,4 +15,9 @@ class Pools(SqlEventLogStorage):
     def claim_concurrency_slot(self, *args: Any, **kwargs: Any) -> ConcurrencyClaimStatus:
         """Claim a place in a pool for a step."""
         status = super().claim_concurrency_slot(*args, **kwargs)
+        pool = status.concurrency_key
+        if not status.is_claimed and not status.is_assigned and self.has_unassigned_slots(pool):
+            # A place that was given back between two of its reads is promised to nobody, and nobody would ask again.
+            self.assign_pending_steps([pool])
+            status = super().claim_concurrency_slot(*args, **kwargs)
         return status if status.is_claimed else status.with_sleep_interval(CLAIM_AGAIN)

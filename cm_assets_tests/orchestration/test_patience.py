@@ -13,7 +13,7 @@ from dagster._core.execution.plan.active import ActiveExecution
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.patience import IDLE, wait_patiently
 from cm_assets.orchestration.pools import CLAIM_AGAIN
-from cm_assets.orchestration.sqlite import storage
+from cm_assets.orchestration.sqlite import EventLog, storage
 
 WAIT = 1.5
 """Seconds that a run waits in these tests."""
@@ -104,3 +104,13 @@ def test_a_run_that_waits_for_a_place_does_not_spin_and_takes_it_soon(
     # Counted, not timed: after the place was free it asked the pool once or twice before it had it.
     assert len([look for look in looks if freed[0] < look < began[0]]) < 3 * CLAIM_AGAIN / IDLE + 20
     assert len(looks) < 2 * WAIT / IDLE + 60
+
+
+def test_a_place_that_was_given_back_unseen_is_found(tmp_path: Path) -> None:
+    """Another run frees its place after a run has read that there is none, and before it has put itself down."""
+    with instance_in(tmp_path) as instance:
+        events = instance.event_log_storage
+        assert isinstance(events, EventLog)
+        events.set_concurrency_slots("render", 1)
+        events.add_pending_step("render", "late", "render", should_assign=False)
+        assert events.claim_concurrency_slot("render", "late", "render").is_claimed
