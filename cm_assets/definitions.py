@@ -18,6 +18,7 @@ from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
+from cm_assets.orchestration.patience import wait_patiently
 from cm_assets.policies import PLATFORMS
 from cm_assets.resources import ModelIOManager, Studio, footage, platforms, speakers, writers
 from cm_assets.settings import Settings
@@ -33,6 +34,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         settings: the configuration.
         overrides: resources that take the place of those of the settings, by name.
     """
+    wait_patiently()  # whichever executor a job has
     store = ArtifactStore(settings.artifacts, settings.cache)
     database = Database(settings.database)
     ffmpeg = str(settings.ffmpeg or "")

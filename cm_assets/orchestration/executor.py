@@ -4,8 +4,6 @@ import dagster as dg
 from dagster._core.execution.retries import RetryMode
 from dagster._core.executor.multiprocess import MultiprocessExecutor
 
-from cm_assets.orchestration.patience import wait_patiently
-
 STEPS_AT_ONCE = 2
 """audio and background_clips; nothing else of a video can be made side by side."""
 
@@ -16,5 +14,4 @@ def forked_executor(_init: dg.InitExecutorContext) -> MultiprocessExecutor:
 
     A worker has one thread when it forks, which is what makes forking safe.
     """
-    wait_patiently()
     return MultiprocessExecutor(max_concurrent=STEPS_AT_ONCE, retries=RetryMode.ENABLED, start_method="fork")

@@ -72,18 +72,13 @@ class Credentials:
 
     def put(self, platform: str, account: str, secret: Mapping[str, Any]) -> None:
         """Store what an account is used with, in the place of what was there."""
-        from sqlalchemy.dialects import postgresql, sqlite
-
         from cm_assets.storage.tables import credentials
 
         key = {"platform": platform, "account": account}
         values = {"sealed": self._cipher().encrypt(json.dumps(dict(secret)).encode()).decode()}
         row = values | {"updated_at": datetime.now(UTC)}
         with self._database.writing() as connection:
-            insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-            connection.execute(
-                insert(credentials).values(**key, **row).on_conflict_do_update(index_elements=list(key), set_=row)
-            )
+            connection.execute(self._database.putting(credentials, key, row))
 
     def remove(self, platform: str, account: str) -> bool:
         """Forget an account; whether it was there."""

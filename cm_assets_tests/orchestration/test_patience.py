@@ -10,19 +10,22 @@ import dagster as dg
 import pytest
 from dagster._core.execution.plan.active import ActiveExecution
 
+from cm_assets.definitions import build_defs
 from cm_assets.orchestration.executor import forked_executor
-from cm_assets.orchestration.patience import IDLE, wait_patiently
+from cm_assets.orchestration.patience import IDLE
 from cm_assets.orchestration.pools import CLAIM_AGAIN
 from cm_assets.orchestration.sqlite import EventLog, storage
+from cm_assets.settings import Settings
 
 WAIT = 1.5
 """Seconds that a run waits in these tests."""
 
 
 @pytest.fixture(autouse=True)
-def patient() -> None:
-    wait_patiently()
-    wait_patiently()
+def patient(tmp_path: Path) -> None:
+    """As in every process that has the definitions, however often they are built."""
+    for _ in range(2):
+        build_defs(Settings(home=tmp_path / "home"))
 
 
 @contextmanager
