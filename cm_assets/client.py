@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
-from cm_assets.lifecycle.plan import POST, Posts, shown
+from cm_assets.lifecycle.plan import Posts, shown
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
@@ -26,7 +26,7 @@ from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
-from cm_assets.policies import backlog_rank
+from cm_assets.policies import POST, backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure

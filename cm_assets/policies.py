@@ -44,9 +44,12 @@ STAGES: Final[dict[str, StagePolicy]] = {
     "take_down": StagePolicy(pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2),
 }
 
+POST: Final = "published_post/"
+"""Beginning of the names of the stages that post; the platform follows."""
+
 for _platform in PLATFORMS:
     # One at a time: the outbox's feed is rewritten by each post, and elsewhere the line is the limit.
-    STAGES[f"published_post/{_platform}"] = StagePolicy(
+    STAGES[POST + _platform] = StagePolicy(
         pool=f"publish_{_platform}", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
     )
 

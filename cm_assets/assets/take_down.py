@@ -3,11 +3,11 @@
 import dagster as dg
 
 from cm_assets.assets.stage import Stages, videos
-from cm_assets.lifecycle.plan import POST, TAKE_DOWN_JOB
+from cm_assets.lifecycle.plan import TAKE_DOWN_JOB
 from cm_assets.lifecycle.worklog import TAKEN_DOWN, WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.post import Post
-from cm_assets.policies import PLATFORMS, RUN_MAXIMUM
+from cm_assets.policies import PLATFORMS, POST, RUN_MAXIMUM
 from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database

@@ -7,7 +7,7 @@ from datetime import datetime
 from cm_assets.lifecycle.review import may_be_revised
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.review import Review
-from cm_assets.policies import PRODUCE
+from cm_assets.policies import POST, PRODUCE
 
 UPSTREAM: Mapping[str, tuple[str, ...]] = {
     "brief": (),
@@ -20,9 +20,8 @@ UPSTREAM: Mapping[str, tuple[str, ...]] = {
 
 _NONE = Review()
 PRODUCE_JOB, PUBLISH_JOB, TAKE_DOWN_JOB = "produce_video", "publish_video", "take_down_video"
-POST = "published_post/"
 TAKE_DOWN = "take_down/"
-"""Beginnings of the names of stages; the platform follows."""
+"""Beginning of the names of take-downs, as `policies.POST` is of posts; the platform follows."""
 
 
 @dataclass(frozen=True, slots=True)

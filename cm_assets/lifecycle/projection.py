@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 import dagster as dg
 
 from cm_assets.lifecycle.announcements import announcements
-from cm_assets.lifecycle.plan import POST
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.render import Render
 from cm_assets.partitions import VideoId, is_video_id
+from cm_assets.policies import POST
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 

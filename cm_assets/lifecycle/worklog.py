@@ -7,11 +7,11 @@ from typing import Any
 
 import dagster as dg
 
-from cm_assets.lifecycle.plan import POST, TAKE_DOWN, TAKE_DOWN_JOB
+from cm_assets.lifecycle.plan import TAKE_DOWN, TAKE_DOWN_JOB
 from cm_assets.lifecycle.review import ASSET, judge
 from cm_assets.models.review import Decision, Review
 from cm_assets.partitions import VideoId
-from cm_assets.policies import PLATFORMS, PRODUCE
+from cm_assets.policies import PLATFORMS, POST, PRODUCE
 
 PARTITION_TAG = "dagster/partition"
 

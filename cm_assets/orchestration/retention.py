@@ -12,14 +12,13 @@ from datetime import UTC, datetime, timedelta
 
 import dagster as dg
 
-from cm_assets.lifecycle.plan import POST
 from cm_assets.lifecycle.retirement import NotToBeRetired, must_stay, tombstone
 from cm_assets.lifecycle.worklog import PARTITION_TAG, Made, WorkLog
 from cm_assets.models.disk import size
 from cm_assets.models.request import working_title
 from cm_assets.orchestration.forgetting import forget_reports, forget_run
 from cm_assets.partitions import PARTITIONS, VideoId
-from cm_assets.policies import PLATFORMS
+from cm_assets.policies import PLATFORMS, POST
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm_assets.partitions import VideoId
+from cm_assets.policies import POST
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -29,9 +30,6 @@ HEAD = "0008"
 
 MIGRATION_LOCK = 0x636D
 """Postgres advisory lock of whoever migrates."""
-
-POSTS = "published_post/"
-"""Beginning of the names of the stages that post."""
 
 RETIRED = "retired"
 """The outcome of a request of which only a tombstone is left. It is final."""
@@ -336,7 +334,7 @@ class Database:
         with self._write() as connection:
             known = connection.scalar(sa.select(requests.c.given_up).where(requests.c.id == video)) or {}
             # Who has a post removed does not ask for one that was given up.
-            kept = {} if take_down is None else {stage: why for stage, why in known.items() if stage.startswith(POSTS)}
+            kept = {} if take_down is None else {stage: why for stage, why in known.items() if stage.startswith(POST)}
             changed = connection.execute(
                 requests.update()
                 .where((requests.c.id == video) & ~requests.c.wanted & (requests.c.outcome != RETIRED))
