@@ -20,6 +20,7 @@ class StagePolicy:
         time_limit: seconds after which the stage's work and all it started is killed.
         retries: further attempts after a transient failure.
         first_delay: seconds before the first retry; doubles with each, with jitter.
+        patience: seconds over which it goes on in further runs, later each time, while a service is away.
     """
 
     pool: str | None
@@ -27,9 +28,11 @@ class StagePolicy:
     time_limit: Seconds
     retries: int
     first_delay: Seconds
+    patience: Seconds = 0.0
 
 
 MINUTE: Final = 60.0
+DAY: Final = 24 * 60 * MINUTE
 
 PLATFORMS: Final = ("outbox", "youtube", "tiktok")
 """Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
@@ -41,7 +44,9 @@ STAGES: Final[dict[str, StagePolicy]] = {
     "background_clips": StagePolicy(pool="footage", pool_limit=4, time_limit=10 * MINUTE, retries=2, first_delay=2),
     # One render uses both cores of the smallest machine that we support.
     "render": StagePolicy(pool="render", pool_limit=1, time_limit=30 * MINUTE, retries=1, first_delay=5),
-    "take_down": StagePolicy(pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2),
+    "take_down": StagePolicy(
+        pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2, patience=7 * DAY
+    ),
 }
 
 POST: Final = "published_post/"
@@ -50,7 +55,7 @@ POST: Final = "published_post/"
 for _platform in PLATFORMS:
     # One at a time: the outbox's feed is rewritten by each post, and elsewhere the line is the limit.
     STAGES[POST + _platform] = StagePolicy(
-        pool=f"publish_{_platform}", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2
+        pool=f"publish_{_platform}", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2, patience=7 * DAY
     )
 
 PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")

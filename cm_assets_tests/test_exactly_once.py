@@ -2,9 +2,12 @@
 
 import os
 import signal
+import sqlite3
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -202,6 +205,12 @@ def test_one_who_was_taken_for_dead_and_comes_back_makes_no_second_post(tmp_path
 
             server.on_event = stop
             wait_until_stopped(slow.pid)
+            while not is_free(place):
+                # It was stopped while it wrote; then nobody else can, and there is nothing to take over.
+                os.kill(slow.pid, signal.SIGCONT)
+                time.sleep(0.005)
+                os.kill(slow.pid, signal.SIGSTOP)
+                wait_until_stopped(slow.pid)
             release(place)
             said = attempt(place, "youtube")
             os.kill(slow.pid, signal.SIGCONT)
@@ -214,10 +223,18 @@ def test_one_who_was_taken_for_dead_and_comes_back_makes_no_second_post(tmp_path
             assert video.sha256 == place.draft().video.sha256
 
 
+def is_free(place: Place) -> bool:
+    """Whether the database can be written."""
+    connection = sqlite3.connect(place.folder / "cm.sqlite", timeout=0.2, isolation_level=None)
+    try:
+        connection.execute("begin immediate")
+    except sqlite3.OperationalError:
+        return False
+    finally:
+        connection.close()
+    return True
+
+
 def wait_until_stopped(pid: int) -> None:
-    import time
-
-    import psutil
-
     while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
         time.sleep(0.01)

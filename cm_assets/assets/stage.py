@@ -18,10 +18,10 @@ from typing import Any
 import dagster as dg
 
 from cm_assets.checks.finding import Finding, specs
-from cm_assets.lifecycle.worklog import ATTEMPT_TAG, RESUME_AT
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, AWAY_SINCE, RESUME_AT, WorkLog, stage_of
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
-from cm_assets.policies import STAGES, StagePolicy
+from cm_assets.policies import DAY, STAGES, StagePolicy
 from cm_assets.storage.database import RETIRED, Database, Step
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
@@ -34,6 +34,9 @@ LONGEST_WAIT = 60.0
 
 MOST_WAITS = 20
 """Waits of one step of one run; a service that asks for more is asked again by another run."""
+
+FIRST_PAUSE, LONGEST_PAUSE = 60.0, 6 * 3600.0
+"""Seconds between two runs of a stage while a service is away: as long as that has lasted, within these."""
 
 NO_LIMIT = 1_000_000
 """Retries that Dagster may count: how many there are is decided here."""
@@ -136,7 +139,9 @@ class Stages:
             self._database.report_progress(video, name, Step(1.0, attempt))
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
-            raise self._waiting(video, name, attempt, late, _end(context, policy, late)) from late
+            # Where there may be other runs, one of them goes on: several such attempts are more than a run may take.
+            end = _outlast(context, policy, late) if policy.patience else _end(context, policy, late)
+            raise self._waiting(video, name, attempt, late, end) from late
         except (dg.Failure, dg.RetryRequested):
             raise
         except Exception as error:
@@ -182,10 +187,32 @@ def _again(context: _Context, policy: StagePolicy, error: Exception) -> _Ending:
     Not left to Dagster's RetryPolicy, whose counter is shared with the waits that services ask for.
     """
     tried = _tried(context)
+    if tried >= policy.retries and policy.patience and isinstance(error, TransientFailure):
+        return _outlast(context, policy, error)
     if tried >= policy.retries:
         return dg.Failure(_said(error), allow_retries=False)
     delay = policy.first_delay * 2**tried * random.uniform(0.5, 1.5)  # noqa: S311 - jitter
     return dg.RetryRequested(max_retries=NO_LIMIT, seconds_to_wait=delay)
+
+
+def _outlast(context: _Context, policy: StagePolicy, error: TransientFailure) -> dg.Failure:
+    """Have another run go on: after pauses that grow with the time for which a service has been away."""
+    now = time.time()
+    since = _away_since(context) or now
+    if now - since > policy.patience:
+        return dg.Failure(f"{error}; that has lasted for {policy.patience / DAY:g} days", allow_retries=False)
+    pause = min(max(now - since, FIRST_PAUSE), LONGEST_PAUSE) * random.uniform(0.9, 1.1)  # noqa: S311 - jitter
+    return dg.Failure(str(error), metadata={RESUME_AT: now + pause, AWAY_SINCE: since}, allow_retries=False)
+
+
+def _away_since(context: _Context) -> float | None:
+    """Since when a service is away that the run before waited for already, in seconds since 1970."""
+    attempt = context.run.tags.get(ATTEMPT_TAG)
+    worklog = WorkLog(context.instance)
+    before = worklog.run_of(context.partition_key, int(attempt) - 1) if attempt is not None else None
+    ends = worklog.failures(before.dagster_run) if before is not None else []
+    stage = stage_of(context.run, _op(context).op_handle.name)
+    return next((one.away_since for one in ends if one.stage == stage), None)
 
 
 def _tried(context: _Context) -> int:

@@ -30,6 +30,9 @@ TAKEN_DOWN = "cm/taken_down"
 RESUME_AT = "cm/resume_at"
 """Metadata of a failure that is no failure: when the work may go on, in seconds since 1970."""
 
+AWAY_SINCE = "cm/away_since"
+"""Metadata of such a failure: since when a service is away, in seconds since 1970."""
+
 LATEST = 32_503_680_000.0
 """The year 3000: a later time is a mistake, and no reason to stop."""
 
@@ -55,11 +58,13 @@ class Ended:
         stage: where.
         reason: why, for a person.
         resume_at: when to go on, if it only has to wait.
+        away_since: since when the service is away that it waits for, in seconds since 1970.
     """
 
     stage: str
     reason: str
     resume_at: datetime | None = None
+    away_since: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,6 +227,16 @@ class WorkLog:
                 failed.append(evaluation.check_name)
         return sorted(set(failed))
 
+    def at_work(self, run: dg.DagsterRun) -> list[str]:
+        """The stages of a run that were begun and not done; the others waited for a place in a pool."""
+        begun, done = dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS
+        found: dict[str, bool] = {}
+        for entry in self.instance.all_logs(run.run_id, of_type={begun, done}):
+            event = entry.dagster_event
+            if event is not None:
+                found[stage_of(run, event.step_key or "")] = event.event_type == begun
+        return [stage for stage, unfinished in found.items() if unfinished]
+
     def overran(self, run: dg.DagsterRun) -> bool:
         """Whether a failed run was ended because it took longer than its maximum."""
         canceling = self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.RUN_CANCELING)
@@ -237,20 +252,26 @@ class WorkLog:
             data = event.step_failure_data
             if data.error is not None and data.error.cls_name == CRASH:
                 continue
-            said, resume_at = None, None
+            said, resume_at, away_since = None, None, None
             if data.user_failure_data is not None:
                 said = data.user_failure_data.description
-                until = data.user_failure_data.metadata.get(RESUME_AT)
-                if until is not None:
-                    resume_at = datetime.fromtimestamp(min(float(str(until.value)), LATEST), UTC)
+                metadata = data.user_failure_data.metadata
+                if RESUME_AT in metadata:
+                    resume_at = datetime.fromtimestamp(min(float(str(metadata[RESUME_AT].value)), LATEST), UTC)
+                if AWAY_SINCE in metadata:
+                    away_since = float(str(metadata[AWAY_SINCE].value))
             if said is None and data.error is not None:
                 inner = data.error.cause or data.error
                 said = inner.message.strip()
-            stage = (event.step_key or "").replace("published_post__", POST)
-            if stage == TAKE_DOWN.removesuffix("/"):
-                (stage,) = stages_of(run)
-            found[stage] = Ended(stage, said or event.message or "no reason was given", resume_at)
+            stage = stage_of(run, event.step_key or "")
+            found[stage] = Ended(stage, said or event.message or "no reason was given", resume_at, away_since)
         return list(found.values())
+
+
+def stage_of(run: dg.DagsterRun, step: str) -> str:
+    """The stage that a step of a run makes."""
+    stage = step.replace("published_post__", POST)
+    return stages_of(run)[0] if stage == TAKE_DOWN.removesuffix("/") else stage
 
 
 def stages_of(run: dg.DagsterRun) -> list[str]:

@@ -240,7 +240,9 @@ class Intake:
             return False
         if self._worklog.overran(run):
             why = f"its run took longer than {RUN_MAXIMUM / 60:g} minutes"
-            return None if self._give_up(stored, run, dict.fromkeys(stages_of(run), why)) else False
+            # One that was only waiting for its turn is no slower than others: it goes on in another run.
+            late = dict.fromkeys(self._worklog.at_work(run), why)
+            return None if late and self._give_up(stored, run, late) else False
         failures = self._worklog.failures(run)
         final = {one.stage: one.reason for one in failures if one.resume_at is None}
         if final and self._give_up(stored, run, final):

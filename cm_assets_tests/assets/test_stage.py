@@ -5,15 +5,17 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import dagster as dg
 import psutil
 import pytest
+import time_machine
 
 from cm_assets import policies
 from cm_assets.assets.stage import Results, Stage, Stages, policy_of, results
-from cm_assets.lifecycle.worklog import ATTEMPT_TAG, WorkLog
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, VIDEO_TAG, Ended, WorkLog
 from cm_assets.media.ffmpeg import find
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.script import Scene, Script
@@ -215,6 +217,81 @@ def test_a_long_wait_ends_the_run_and_says_until_when(shop: Shop) -> None:
     assert ended.stage == "script"
     assert ended.resume_at is not None
     assert 3500 < ended.resume_at.timestamp() - before < 3700
+
+
+def away(_stage: Stage) -> None:
+    """A body whose service is away."""
+    raise TransientFailure("the service is away")
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Gives the stage that the shop runs a day of patience; in seconds."""
+    policy = dataclasses.replace(policies.STAGES["script"], retries=1, patience=policies.DAY)
+    monkeypatch.setitem(policies.STAGES, "script", policy)
+    return policy.patience
+
+
+def run_again(shop: Shop, attempt: int, body: Callable[[Stage], None] = away) -> dg.ExecuteInProcessResult:
+    """Run the stage as the so-manyth run of its video that the intake launches."""
+    if attempt == 1:
+        shop.database.add(replace(ROW, id="a-video"))
+    stored = shop.database.get("a-video")
+    assert stored is not None
+    assert shop.database.claim(stored, NOW, NOW, lost=False) == attempt
+    return shop.run(body, tags={ATTEMPT_TAG: str(attempt), VIDEO_TAG: "a-video"})[0]
+
+
+def ended(shop: Shop, result: dg.ExecuteInProcessResult) -> Ended:
+    """How the run's one stage ended."""
+    (one,) = WorkLog(shop.instance).failures(result.dagster_run)
+    return one
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_patient_stage_waits_without_a_run_for_a_service_that_is_away(shop: Shop) -> None:
+    pauses = []
+    for attempt, minutes_later in enumerate([0, 1, 3, 60, 720], 1):
+        with time_machine.travel(timedelta(minutes=minutes_later), tick=True):
+            one = ended(shop, run_again(shop, attempt))
+            assert one.resume_at is not None
+            assert one.reason == "the service is away"
+            pauses.append(one.resume_at.timestamp() - time.time())
+    expected = [60, 60, 180, 3600, 6 * 3600]
+    assert pauses == [pytest.approx(pause, rel=0.15) for pause in expected]
+
+
+def test_a_patient_stage_gives_up_in_the_end_and_begins_anew_when_asked(shop: Shop, patient: float) -> None:
+    run_again(shop, 1)
+    with time_machine.travel(timedelta(seconds=patient + 60), tick=True):
+        one = ended(shop, run_again(shop, 2))
+        assert one.resume_at is None
+        assert one.reason == "the service is away; that has lasted for 1 days"
+        # Whoever asks for it then has all of the patience again.
+        assert ended(shop, run_again(shop, 3)).resume_at is not None
+
+
+@pytest.mark.usefixtures("patient")
+def test_patience_is_for_services_not_for_mistakes(shop: Shop) -> None:
+    def body(_stage: Stage) -> None:
+        raise ValueError("odd")
+
+    assert ended(shop, run_again(shop, 1, body)).resume_at is None
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_patient_stage_that_is_late_goes_on_in_another_run(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(
+        policies.STAGES, "script", dataclasses.replace(policies.STAGES["script"], retries=3, time_limit=0.2)
+    )
+    calls = []
+
+    def body(_stage: Stage) -> None:
+        calls.append(1)
+        time.sleep(10)
+
+    assert ended(shop, run_again(shop, 1, body)).resume_at is not None
+    assert len(calls) == 1
 
 
 def test_what_is_not_known_to_be_permanent_is_tried_again(shop: Shop) -> None:
