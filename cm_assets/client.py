@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cm_assets.lifecycle.catalogue import Catalogue, catalogue
 from cm_assets.lifecycle.documents import RequestError, parse
 from cm_assets.lifecycle.intake import Accepted, accept, fresh_key
-from cm_assets.lifecycle.plan import Posts, shown
+from cm_assets.lifecycle.plan import Posts, present
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
@@ -142,7 +142,7 @@ class Client:
             platforms: where; wherever it is posted if empty.
 
         Returns:
-            The platforms on which it is posted now and is to be no more.
+            The platforms on which it is posted, or an upload was begun, and is to be no more.
 
         Raises:
             UnknownVideo: there is no such video.
@@ -152,9 +152,10 @@ class Client:
         if stored.outcome == RETIRED:
             raise NotPosted(f"{video} is retired: what is left of it can only be taken down by hand")
         facts = facts_of(self.database.noted([video]).get(video))
-        posts = Posts(facts.taken, unwanted=stored.take_down)
+        begun = PostLedger(self.database).begun([video]).get(video, ())
+        posts = Posts(facts.taken, unwanted=stored.take_down, begun=begun)
         request = parse(stored.document)
-        there = shown(request, facts.made, posts)
+        there = present(request, facts.made, posts)
         chosen = [one for one in there if not platforms or one in platforms]
         if not chosen:
             where = ", ".join(platforms) or "any platform"
@@ -347,6 +348,8 @@ class Client:
         places = self.database.places([stored.id for stored in requests if stored.wanted], now)
         full = self._disk.full()
         paid = bills(self.database, ids)
+        undoing = [one.id for one in requests if one.wanted and (one.take_down or one.given_up)]
+        begun = PostLedger(self.database).begun(undoing)
         return [
             derive(
                 stored,
@@ -358,6 +361,7 @@ class Client:
                 at_work=at_work,
                 full=full,
                 bill=paid.get(stored.id, NOTHING),
+                begun=begun.get(stored.id, ()),
             )
             for stored in requests
         ]

@@ -8,7 +8,8 @@ import random
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, TransientFailure
 from cm_assets.models.clips import Credit
 from cm_assets.models.post import LedgerEntry, Post, PostDraft
+from cm_assets.models.protocols import Platform, Settling
 from cm_assets.storage.credentials import Credentials
 from cm_assets.storage.database import Database
 from cm_assets.storage.ledger import PostLedger
@@ -93,16 +95,31 @@ class Place:
         progress: Callable[[float], None] = lambda _: None,
         draft: PostDraft | None = None,
     ) -> Post:
+        with self._platform(platform) as there:
+            return there.publish(draft or self.draft(content), self.files(content), progress)
+
+    def take_down(self, platform: str) -> Post | None:
+        """Remove what was posted or begun, once nobody is at it; what there was."""
+        with self._platform(platform) as there:
+            assert isinstance(there, Settling)
+            post = there.settle("v")
+            if post is not None:
+                there.take_down(post)
+            return post
+
+    @contextmanager
+    def _platform(self, name: str) -> Iterator[Platform]:
         database = Database(self.url)
         try:
-            surroundings = Surroundings(
-                ledger=PostLedger(database),
-                vault=Credentials(database, self.folder),
-                outbox=self.folder / "outbox",
-                addresses=self.addresses,
+            yield platform_of(
+                name,
+                Surroundings(
+                    ledger=PostLedger(database),
+                    vault=Credentials(database, self.folder),
+                    outbox=self.folder / "outbox",
+                    addresses=self.addresses,
+                ),
             )
-            draft = draft or self.draft(content)
-            return platform_of(platform, surroundings).publish(draft, self.files(content), progress)
         finally:
             database.dispose()
 

@@ -5,6 +5,7 @@ import signal
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -88,6 +89,34 @@ def test_killed_at_every_event_of_the_network_it_is_posted_once(events: list[str
             whole(server, place)
             assert attempt(place, "youtube") == "posted", name
             whole(server, place)
+
+
+def test_killed_at_every_event_of_the_network_it_can_be_taken_down(events: list[str], tmp_path: Path) -> None:
+    """Whoever cancels in the middle of a post has it removed, though nobody here has heard of it yet."""
+    begun = 0
+    for index, name in enumerate(events):
+        with YouTubeServer() as server:
+            place = place_with(tmp_path / str(index), server)
+            first = begin(place, "youtube")
+
+            def kill(at: int, _name: str, *, first=first, index=index) -> None:  # type: ignore[no-untyped-def]
+                if at == index:
+                    os.kill(first.pid, signal.SIGKILL)
+                    first.process.join()
+
+            server.on_event = kill
+            assert first.end() == "", name
+            release(place)
+            for _ in range(LOOKS):
+                with suppress(AskedToWait):
+                    begun += place.take_down("youtube") is not None
+                    break
+            else:
+                raise AssertionError(name)
+            assert not server.videos, name
+            entry = place.entry("youtube")
+            assert entry is None or not entry.session, name
+    assert 0 < begun < len(events)
 
 
 def follow_lease(place: Place) -> str:

@@ -7,6 +7,7 @@ from cm_assets.lifecycle.plan import TAKE_DOWN_JOB
 from cm_assets.lifecycle.worklog import TAKEN_DOWN, WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.post import Post
+from cm_assets.models.protocols import Settling
 from cm_assets.policies import PLATFORMS, POST, RUN_MAXIMUM
 from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
@@ -39,14 +40,20 @@ def take_down(
             raise PermanentFailure(f"platform: {config.platform!r} is not known; known: {', '.join(PLATFORMS)}")
         name = POST + config.platform
         made = WorkLog(context.instance).made(stage.video, name)
-        if made is None:
+        platform, ledger = platforms.named(config.platform, database), PostLedger(database)
+        begun = ledger.begun([stage.video]).get(stage.video, ())
+        if made is None and config.platform not in begun:
             raise PermanentFailure(f"{stage.video} was never posted on {config.platform}")
-        post = Post.model_validate_json(store.read(str(made.metadata["model"])))
-        platforms.named(config.platform, database).take_down(post)
-        with PostLedger(database).hold(stage.video, config.platform) as held:
+        post = platform.settle(stage.video) if isinstance(platform, Settling) else None
+        if post is None and made is not None:
+            post = Post.model_validate_json(store.read(str(made.metadata["model"])))
+        if post is not None:
+            platform.take_down(post)
+        with ledger.hold(stage.video, config.platform) as held:
             held.note(taken_down=True)
+        gone = post.url if post is not None else "nothing had come of what was begun there"
         context.log_event(
-            dg.AssetObservation(asset_key=name.split("/"), partition=stage.video, metadata={TAKEN_DOWN: post.url})
+            dg.AssetObservation(asset_key=name.split("/"), partition=stage.video, metadata={TAKEN_DOWN: gone})
         )
 
 

@@ -82,11 +82,13 @@ class Posts:
         taken: storage id of the newest taking down of a post, by its stage.
         given_up: why a post, or the taking down of one, is not tried any more, by stage.
         unwanted: the platforms that are not to show the video any more.
+        begun: the platforms on which something was begun that is a post, or may become one, and was not taken down.
     """
 
     taken: Mapping[str, int] = field(default_factory=dict)
     given_up: Mapping[str, str] = field(default_factory=dict)
     unwanted: Collection[str] = ()
+    begun: Collection[str] = ()
 
 
 _NO_POSTS = Posts()
@@ -127,11 +129,17 @@ def shown(request: VideoRequest, made: Mapping[str, int], posts: Posts) -> tuple
     return tuple(one for one, stage in stages.items() if made.get(stage, -1) > posts.taken.get(stage, -1))
 
 
+def present(request: VideoRequest, made: Mapping[str, int], posts: Posts) -> tuple[str, ...]:
+    """The platforms on which the video can be seen, or may be to be seen though nobody here has heard of it."""
+    there = {*shown(request, made, posts), *posts.begun}
+    return tuple(platform for platform in request.platforms if platform in there)
+
+
 def to_take_down(request: VideoRequest, made: Mapping[str, int], posts: Posts) -> tuple[str, ...]:
     """The platforms that show the video and are not to: because somebody says so, or since another one failed."""
     unwanted = request.platforms if _all_or_none(request, posts) else posts.unwanted
     return tuple(
-        one for one in shown(request, made, posts) if one in unwanted and TAKE_DOWN + one not in posts.given_up
+        one for one in present(request, made, posts) if one in unwanted and TAKE_DOWN + one not in posts.given_up
     )
 
 

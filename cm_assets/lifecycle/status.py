@@ -1,6 +1,6 @@
 """Where a video stands: derived from what was asked for, what is known of the work, and the time. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -75,6 +75,7 @@ def status(
     at_work: Mapping[str, int] = _NOBODY,
     full: str = "",
     bill: Bill = NOTHING,
+    begun: Collection[str] = (),
 ) -> Status:
     """Where a video stands.
 
@@ -88,16 +89,19 @@ def status(
         at_work: how many videos are in each stage.
         full: why there is no room for another video; empty if there is.
         bill: what the language model took and cost.
+        begun: the platforms on which something was begun that is a post, or may become one.
     """
     cost = None if bill.cost is None else float(bill.cost)
     if stored.outcome == RETIRED:
         return _tombstone(stored, cost)
     request = parse(stored.document)
     to_make = missing(facts.made, script_after(request, facts.review))
-    posts = Posts(facts.taken, stored.given_up, stored.take_down)
+    posts = Posts(facts.taken, stored.given_up, stored.take_down, begun)
     to_post = unposted(request, facts.made, posts)
     active = facts.active and engine and stored.wanted
-    state, waiting_for = _state(stored, request, facts, active=active, before=before, engine=engine, full=full, now=now)
+    state, waiting_for = _state(
+        stored, request, facts, posts, active=active, before=before, engine=engine, full=full, now=now
+    )
     stages = []
     for stage in (*PRODUCE, *(f"published_post/{platform}" for platform in request.platforms)):
         done = stage not in to_make and stage not in to_post
@@ -136,6 +140,7 @@ def _state(
     stored: StoredRequest,
     request: VideoRequest,
     facts: Facts,
+    posts: Posts,
     *,
     active: bool,
     before: int,
@@ -145,7 +150,6 @@ def _state(
 ) -> tuple[State, str]:
     if stored.outcome in ENDS:
         return ENDS[stored.outcome], ""
-    posts = Posts(facts.taken, stored.given_up, stored.take_down)
     to_make, to_post = missing(facts.made, script_after(request, facts.review)), unposted(request, facts.made, posts)
     unwanted = to_take_down(request, facts.made, posts)
     if unwanted:

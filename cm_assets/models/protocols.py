@@ -195,3 +195,15 @@ class Platform(Protocol):
         Raises:
             Failure: one of its three classes; permanent where the platform lets no program do this.
         """
+
+
+@runtime_checkable
+class Settling(Protocol):
+    """A platform on which what was begun can become a post that nobody here has heard of."""
+
+    def settle(self, video_id: str) -> Post | None:
+        """The post that came of what was begun for a video; None if none did, and none can any more.
+
+        Raises:
+            Failure: one of its three classes.
+        """

@@ -35,6 +35,7 @@ from cm_assets.orchestration.processes import kill_trees
 from cm_assets.partitions import PARTITIONS, VideoId
 from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.ledger import PostLedger
 
 log = logging.getLogger("cm_assets.intake")
 
@@ -151,7 +152,11 @@ class Intake:
         all_made = self._worklog.all_made(stored.id)
         review = self._worklog.review(stored.id, all_made.get("render"))
         made = {stage: one.storage_id for stage, one in all_made.items()}
-        posts = Posts(self._worklog.taken_down_posts(stored.id, made), stored.given_up, stored.take_down)
+        taken = self._worklog.taken_down_posts(stored.id, made)
+        # What was begun elsewhere matters only where something is to be seen no more.
+        undoing = [stored.id] if stored.take_down or stored.given_up else []
+        begun = PostLedger(self._database).begun(undoing).get(stored.id, ())
+        posts = Posts(taken, stored.given_up, stored.take_down, begun)
         return next_step(parse(stored.document), made, now, review, posts), review
 
     def _first(self, now: datetime, limit: int) -> list[tuple[StoredRequest, bool]]:

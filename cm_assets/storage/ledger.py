@@ -6,7 +6,7 @@ comes back cannot write any more, so it never acts on what it alone knows.
 
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -38,6 +38,18 @@ class PostLedger:
                 sa.select(posts).where(posts.c.video_id == video_id, posts.c.platform == platform)
             ).one_or_none()
         return None if row is None else _entry(row._asdict())
+
+    def begun(self, videos: Collection[VideoId]) -> dict[VideoId, tuple[str, ...]]:
+        """The platforms on which something was begun that is a post, or may become one, and was not taken down."""
+        from cm_assets.storage.tables import posts
+
+        found: dict[VideoId, tuple[str, ...]] = {}
+        query = posts.select().where(posts.c.video_id.in_(videos) & ~posts.c.taken_down).order_by(posts.c.platform)
+        with self._database.reading() as connection:
+            for row in connection.execute(query) if videos else ():
+                if row.post is not None or row.session or row.handle:
+                    found[row.video_id] = (*found.get(row.video_id, ()), row.platform)
+        return found
 
     def begin_anew(self, video_id: VideoId) -> None:
         """Forget uploads that are lost: a person has looked, and asks for them again."""

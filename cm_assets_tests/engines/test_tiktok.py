@@ -571,6 +571,40 @@ def test_an_earlier_render_that_failed_gives_way(desk: Callable[..., Desk]) -> N
     assert one.publish(another_render(a_draft())).render_sha256 == "b" * 64
 
 
+# -- what was begun and is not wanted any more
+
+
+def test_what_is_at_work_is_waited_for_and_then_it_is_a_post(desk: Callable[..., Desk]) -> None:
+    one = desk(moderation=2)
+    with pytest.raises(AskedToWait):
+        one.once()
+    with pytest.raises(AskedToWait):
+        one.platform().settle("v1")
+    post = one.platform().settle("v1")
+    assert post is not None
+    assert post.post_id == str(one.server.posts[0].post_id)
+    assert one.platform().settle("v1") == post
+
+
+def test_what_never_became_whole_is_let_go(desk: Callable[..., Desk]) -> None:
+    one = desk(faults=[Fault("upload", cut=True), Fault("upload", cut=True)])
+    with pytest.raises(TransientFailure):
+        one.once(size=TWO)
+    assert one.ledger.begun(["v1"]) == {"v1": ("tiktok",)}
+    assert one.platform().settle("v1") is None
+    assert one.ledger.begun(["v1"]) == {}
+    assert one.server.posts == []
+
+
+def test_what_was_taken_down_is_not_begun_anew(desk: Callable[..., Desk]) -> None:
+    one = desk()
+    with one.ledger.hold("v1", "tiktok") as held:
+        held.note(taken_down=True)
+    with pytest.raises(PermanentFailure, match="taken down"):
+        one.once()
+    assert one.server.requests == []
+
+
 # -- limits
 
 

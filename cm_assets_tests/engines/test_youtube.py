@@ -293,6 +293,36 @@ def test_taking_down_deletes_or_hides(posting: Posting, server: YouTubeServer) -
     posting.youtube.take_down(post)
 
 
+def test_what_was_begun_comes_to_its_end_before_it_is_taken_down(posting: Posting, server: YouTubeServer) -> None:
+    ledger = PostLedger(posting.database)
+    assert posting.youtube.settle("v") is None
+    assert ledger.begun(["v"]) == {}
+    server.faults = [Fault("put", cut=0.5), Fault("state", status=500)]
+    with pytest.raises(TransientFailure):
+        posting.publish()
+    assert ledger.begun(["v", "another"]) == {"v": ("youtube",)}
+    # Bytes that were sent may still be under way.
+    with pytest.raises(AskedToWait):
+        posting.youtube.settle("v")
+    for _ in range(5):
+        with suppress(AskedToWait):
+            assert posting.youtube.settle("v") is None
+            break
+    assert ledger.begun(["v"]) == {}
+
+
+def test_a_post_that_nobody_heard_of_is_found_before_it_is_taken_down(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [Fault("put", lost=True), Fault("state", status=500)]
+    with pytest.raises(TransientFailure):
+        posting.publish()
+    post = posting.youtube.settle("v")
+    assert post is not None
+    assert list(server.videos) == [post.post_id]
+    with PostLedger(posting.database).hold("v", "youtube") as held:
+        held.note(taken_down=True)
+    assert PostLedger(posting.database).begun(["v"]) == {}
+
+
 def test_what_was_taken_down_is_not_posted_again(posting: Posting, server: YouTubeServer) -> None:
     posting.publish()
     with PostLedger(posting.database).hold("v", "youtube") as held:

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -61,6 +62,17 @@ OUTBOX, YOUTUBE = "published_post/outbox", "published_post/youtube"
 
 def after(posts: Posts, made: dict[str, int], **changes: Any) -> object:
     return next_step(parse(TWO | changes), MADE | made, NOW, posts=posts)
+
+
+def test_what_was_begun_is_taken_down_with_the_rest() -> None:
+    begun = Posts(unwanted=["outbox", "youtube"], begun=["youtube"])
+    assert after(begun, {}) == Launch("take_down_video", take_down="youtube")
+    assert after(replace(begun, begun=[], taken={YOUTUBE: 11}), {}) == Done("taken_down")
+    # What is wanted is gone on with, and an upload that was begun is nothing that people see.
+    assert after(Posts(begun=["youtube"]), {}) == Launch("publish_video", (OUTBOX, YOUTUBE))
+    assert after(Posts(begun=["youtube"], given_up={YOUTUBE: "no", OUTBOX: "no"}), {}) == Done(
+        "failed", f"{YOUTUBE}: no; {OUTBOX}: no"
+    )
 
 
 def test_a_post_that_failed_for_good_leaves_the_others_where_they_are() -> None:

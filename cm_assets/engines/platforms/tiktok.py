@@ -190,6 +190,8 @@ class TikTok:
         path = files["video"]
         size = path.stat().st_size
         with self._ledger.hold(draft.video_id, self.name) as held, _client() as client:
+            if held.entry.taken_down:
+                raise PermanentFailure(f"{draft.video_id} was taken down from TikTok, and is not posted there again")
             call = _Calls(client, self._api, self._token, self._take, held.entry.account or self._named(draft.account))
             while held.entry.post is None:
                 offset: int | None = 0
@@ -212,6 +214,19 @@ class TikTok:
             )
         progress(1.0)
         return post
+
+    def settle(self, video_id: str) -> Post | None:
+        """The post that came of what was begun for a video; None if none did, and none can any more.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+        with self._ledger.hold(video_id, self.name) as held, _client() as client:
+            entry = held.entry
+            if entry.post is None and entry.handle:
+                account = entry.account or self._named("")
+                self._state(_Calls(client, self._api, self._token, self._take, account), held, None, 0)
+            return held.entry.post
 
     def take_down(self, post: Post) -> None:
         """TikTok lets no program remove a post.
@@ -261,10 +276,10 @@ class TikTok:
             opened=begun + 1,
         )
 
-    def _state(self, call: "_Calls", held: Held, draft: PostDraft, size: int) -> int | None:
+    def _state(self, call: "_Calls", held: Held, draft: PostDraft | None, size: int) -> int | None:
         """What became of the upload that is in the ledger: from which byte on it goes on.
 
-        None if that is settled: its post is noted, or there is nothing left of it.
+        None if that is settled: its post is noted, or there is nothing left of it. Without a draft nothing goes on.
 
         Raises:
             AskedToWait: TikTok works on it, or it must be looked at again before anything is begun anew.
@@ -272,7 +287,7 @@ class TikTok:
             PermanentFailure: it failed for good, or TikTok has forgotten it.
         """
         entry = held.entry
-        is_other = entry.render_sha256 != draft.video.sha256
+        is_other = draft is None or entry.render_sha256 != draft.video.sha256
         try:
             state = _State.of(call("tiktok_status", "/v2/post/publish/status/fetch/", {"publish_id": entry.handle}))
         except _Refused as refusal:
@@ -280,7 +295,7 @@ class TikTok:
                 raise
             if _LAST in entry.done:
                 raise PermanentFailure(
-                    f"TikTok has forgotten what became of {draft.video_id}: look at the account; if it is not there, "
+                    f"TikTok has forgotten what became of {entry.video_id}: look at the account; if it is not there, "
                     f"make it again under another id"
                 ) from None
             _forget(held)
@@ -343,7 +358,7 @@ class TikTok:
                 raise TransientFailure("TikTok has not got all of the upload yet")
         held.note(session="", done=(_LAST, _ALL), tries=0)
 
-    def _end(self, call: "_Calls", held: Held, draft: PostDraft, state: "_State") -> None:
+    def _end(self, call: "_Calls", held: Held, draft: PostDraft | None, state: "_State") -> None:
         """Note the post that an upload came to.
 
         Raises:
@@ -351,7 +366,7 @@ class TikTok:
         """
         entry = held.entry
         is_draft = state.status == "SEND_TO_USER_INBOX"
-        if not is_draft and not state.post_id and draft.privacy == "public":
+        if not is_draft and not state.post_id and draft is not None and draft.privacy == "public":
             looks = entry.tries if _POSTED in entry.done else 0
             if looks < ID_LOOKS:
                 held.note(tries=looks + 1, done=(_LAST, _ALL, _POSTED))

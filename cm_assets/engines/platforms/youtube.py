@@ -205,6 +205,18 @@ class YouTube:
             progress(1.0)
             return post.model_copy(update={"notes": held.entry.notes})
 
+    def settle(self, video_id: str) -> Post | None:
+        """The post that came of what was begun for a video; None if none did, and none can any more.
+
+        Raises:
+            Failure: one of its three classes.
+        """
+        with self._ledger.hold(video_id, self.name) as held, _client() as client:
+            if held.entry.session:
+                account = self._tokens.account(held.entry.account)
+                self._settle(_Calls(client, self._api, self._tokens, account), held)
+            return held.entry.post
+
     def take_down(self, post: Post) -> None:
         """Delete a video; where the account may not, make it private.
 
@@ -224,19 +236,23 @@ class YouTube:
 
     def _settle_earlier(self, call: "_Calls", held: Held, draft: PostDraft) -> None:
         """See to what an upload of an earlier render came to, before anything of this one is sent."""
+        if held.entry.session and held.entry.render_sha256 != draft.video.sha256:
+            self._settle(call, held)
+
+    def _settle(self, call: "_Calls", held: Held) -> None:
+        """See to what an upload came to that nobody goes on with: there is its post afterwards, or nothing of it."""
         entry = held.entry
-        if entry.session and entry.render_sha256 != draft.video.sha256:
-            stored, video = self._state_of(call, held, total=None)
-            if video is not None:
-                held.note(session="", post=_post(video, entry, draft))
-            elif stored is not None and entry.bytes_sent > stored and entry.tries < LATE_LOOKS:
-                # Its last bytes can still be on their way: whoever sent them may be dead, and the network not.
-                held.note(tries=entry.tries + 1)
-                raise AskedToWait("an upload of an earlier render is still coming to its end", LOOK_AGAIN)
-            elif stored is not None:
-                held.note(session="", bytes_sent=0, tries=0)  # without its last bytes it makes no video
-            else:
-                self._end_lost(call, held, draft, may_be_whole=entry.bytes_sent > 0)
+        stored, video = self._state_of(call, held, total=None)
+        if video is not None:
+            held.note(session="", post=_post(video, entry, None))
+        elif stored is not None and entry.bytes_sent > stored and entry.tries < LATE_LOOKS:
+            # Its last bytes can still be on their way: whoever sent them may be dead, and the network not.
+            held.note(tries=entry.tries + 1)
+            raise AskedToWait("an earlier upload is still coming to its end", LOOK_AGAIN)
+        elif stored is not None:
+            held.note(session="", bytes_sent=0, tries=0)  # without its last bytes it makes no video
+        else:
+            self._end_lost(call, held, None, may_be_whole=entry.bytes_sent > 0)
 
     def _open(self, call: "_Calls", held: Held, draft: PostDraft, resource: dict[str, Any], video: Path) -> None:
         self._before_open(call.account)
@@ -337,7 +353,7 @@ class YouTube:
             raise TransientFailure("YouTube finished the upload without saying what it made")
         return video
 
-    def _end_lost(self, call: "_Calls", held: Held, draft: PostDraft, *, may_be_whole: bool) -> None:
+    def _end_lost(self, call: "_Calls", held: Held, draft: PostDraft | None, *, may_be_whole: bool) -> None:
         """End a session that YouTube has forgotten: with the post that it made, if it had all bytes and made one.
 
         Raises:
@@ -548,8 +564,8 @@ def _category(name: str) -> str:
     return number
 
 
-def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft) -> Post:
-    short = draft.height > draft.width and draft.seconds <= 180
+def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft | None) -> Post:
+    short = draft is not None and draft.height > draft.width and draft.seconds <= 180
     place = "https://www.youtube.com/shorts/" if short else "https://www.youtube.com/watch?v="
     return Post(
         platform=YouTube.name,
