@@ -2,18 +2,24 @@
 
 import re
 import signal
+import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
+from cm_assets.lifecycle.worklog import ACTIVE
+from cm_assets.policies import STAGES
 from cm_assets_tests.conftest import Home, until
 from cm_assets_tests.emulators.youtube_server import CLIENT_ID, CLIENT_SECRET, Fault, YouTubeServer
 from cm_assets_tests.test_make import LONG
 
 pytestmark = pytest.mark.live
+
+AT_WORK = [status.value for status in ACTIVE]
 
 
 @pytest.fixture
@@ -53,6 +59,57 @@ def ended(home: Home, video: str, seconds: float = 120) -> str:
     ends = {"published", "partially_published", "failed"}
     until(lambda: home.told(video)["state"] in ends, seconds, 0.5)
     return str(home.told(video)["state"])
+
+
+def active_runs(home: Home) -> int:
+    return int(home.dagster(f"sum(run.status.value in {AT_WORK} for run in instance.get_runs())"))
+
+
+def test_what_must_wait_goes_out_by_itself_in_order_and_holds_nothing(channel: Home, server: YouTubeServer) -> None:
+    home = channel
+    at = datetime.now(UTC) + timedelta(seconds=60)
+
+    def submit(video: str, **changes: Any) -> None:
+        document = {"id": video, "platforms": ["youtube"], "review": "auto", "post": {"title": video}} | changes
+        done = home.run("submit", home.request(**document))
+        assert done.returncode == 0, done.stderr
+
+    # A limit is reached, until a time that the server says: none is lost, and the line keeps its order.
+    server.faults = [Fault("open", status=429, reason="rateLimitExceeded", headers={"Retry-After": "75"})] * 3
+    for video, priority in (("third", 9), ("first", 1), ("second", 5)):
+        submit(video, priority=priority, publish_at=at.isoformat())
+    line = ("first", "second", "third")
+    assert until(lambda: all("YouTube" in home.told(video)["waiting_for"] for video in line), 120, 0.5), home.log()
+    assert {home.told(video)["state"] for video in line} == {"scheduled"}
+    assert until(lambda: active_runs(home) == 0, 20, 0.5)
+    submit("fourth", platforms=["outbox"])
+    assert ended(home, "fourth") == "published"
+    assert all(ended(home, video, 150) == "published" for video in line)
+    assert [video.resource["snippet"]["title"] for video in server.videos.values()] == list(line)
+
+    # The platform is away for longer than a run tries: the other post stays, and this one comes by itself.
+    server.faults = [Fault("open", status=503)] * (1 + STAGES["published_post/youtube"].retries)
+    submit("patient", platforms=["outbox", "youtube"], on_partial_failure="take_down")
+    assert until(lambda: home.told("patient")["state"] == "scheduled", 120, 0.5), home.told("patient")
+    assert "published_post/youtube: YouTube" in home.told("patient")["waiting_for"]
+    assert (home.path / "outbox" / "patient" / "post.json").exists()
+    assert ended(home, "patient") == "published"
+    assert len(server.videos) == 4
+
+    # Cancelled when YouTube had the video and nobody here had heard so: it is found, and taken down.
+    def cancel(_index: int, name: str) -> None:
+        if name == "put: processed":
+            server.on_event = lambda _index, _name: None
+            assert home.run("cancel", "regretted").returncode == 0
+            time.sleep(5)
+
+    server.on_event = cancel
+    submit("regretted")
+    assert until(lambda: home.told("regretted")["state"] == "cancelled", 120, 0.5)
+    assert until(lambda: len(server.videos) == 5, 20)
+    assert home.run("take-down", "regretted").returncode == 0
+    assert until(lambda: home.told("regretted")["state"] == "taken_down", 120, 0.5), home.told("regretted")
+    assert len(server.videos) == 4
 
 
 def test_a_channels_posts(channel: Home, server: YouTubeServer) -> None:
