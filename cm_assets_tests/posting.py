@@ -9,8 +9,9 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import timedelta
 from functools import cache
 from pathlib import Path
 from types import FrameType
@@ -40,18 +41,21 @@ class Place:
     Attributes:
         folder: of all of it.
         addresses: where the platforms are.
+        server: address of a database on a server, in the place of a file in the folder.
     """
 
     folder: Path
     addresses: Mapping[str, str] = field(default_factory=dict)
+    server: str = ""
 
     @property
     def url(self) -> str:
-        return f"sqlite:///{self.folder / 'cm.sqlite'}"
+        return self.server or f"sqlite:///{self.folder / 'cm.sqlite'}"
 
     def connect(self, platform: str, secret: Mapping[str, Any]) -> None:
         """Make the database and the files, and connect an account."""
-        shutil.copyfile(_empty_database(), self.folder / "cm.sqlite")
+        if not self.server:
+            shutil.copyfile(_empty_database(), self.folder / "cm.sqlite")
         self.files()
         database = Database(self.url)
         Credentials(database, self.folder).put(platform, "channel", secret)
@@ -190,7 +194,9 @@ class Attempt:
         return self.said
 
 
-def begin(place: Place, platform: str, content: int = 1, *, die_at: int = 0, module: str = "") -> Attempt:
+def begin(
+    place: Place, platform: str, content: int = 1, *, die_at: int = 0, module: str = "", clock: float = 0.0
+) -> Attempt:
     """Start a process that posts.
 
     Args:
@@ -199,9 +205,10 @@ def begin(place: Place, platform: str, content: int = 1, *, die_at: int = 0, mod
         content: of the render.
         die_at: it kills itself when it is to execute this many lines of `module`.
         module: end of the path of a module's file.
+        clock: seconds by which its clock is ahead.
     """
     here, there = _processes.Pipe(duplex=False)
-    process = _processes.Process(target=_post, args=(place, platform, content, there, die_at, module))
+    process = _processes.Process(target=_post, args=(place, platform, content, there, die_at, module, clock))
     process.start()
     there.close()
     return Attempt(process, here)
@@ -212,7 +219,9 @@ def attempt(place: Place, platform: str, content: int = 1) -> str:
     return begin(place, platform, content).end()
 
 
-def _post(place: Place, platform: str, content: int, pipe: Any, die_at: int, module: str) -> None:
+def _post(place: Place, platform: str, content: int, pipe: Any, die_at: int, module: str, clock: float) -> None:
+    import time_machine
+
     lines: list[int] = []
 
     def trace(frame: FrameType, event: str, _argument: object) -> Any:
@@ -227,7 +236,8 @@ def _post(place: Place, platform: str, content: int, pipe: Any, die_at: int, mod
     if module:
         sys.settrace(trace)
     try:
-        place.publish(platform, content)
+        with time_machine.travel(timedelta(seconds=clock), tick=True) if clock else nullcontext():
+            place.publish(platform, content)
         said = "posted"
     except PermanentFailure as failure:
         said = f"final: {failure}"

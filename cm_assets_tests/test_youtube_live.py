@@ -131,6 +131,13 @@ def test_a_channels_posts(channel: Home, server: YouTubeServer) -> None:
     assert set(home.told("both")["links"]) >= {"outbox", "youtube", "video"}
     assert home.told("both")["links"]["youtube"].endswith(video.id)
 
+    # Two people approve it in the same moment.
+    submit("approved", review="required")
+    assert until(lambda: home.told("approved")["state"] == "awaiting_review", 120, 0.5)
+    assert [one.wait(60) for one in [home.start("approve", "approved", log=f"approve{n}.log") for n in "12"]] == [0, 0]
+    assert ended(home, "approved") == "published"
+    assert len(server.videos) == 2
+
     # The worker is killed in the middle of an upload, and what takes its place goes on.
     def kill(_index: int, name: str) -> None:
         if name == "put: half of the body":
@@ -147,7 +154,7 @@ def test_a_channels_posts(channel: Home, server: YouTubeServer) -> None:
     server.on_event = kill
     submit("killed")
     assert ended(home, "killed") == "published"
-    assert len(server.videos) == 2
+    assert len(server.videos) == 3
     assert home.told("killed")["attempts"] >= 2
 
     # Refused for good: the outbox keeps it, or has it taken down.
@@ -158,7 +165,7 @@ def test_a_channels_posts(channel: Home, server: YouTubeServer) -> None:
     assert outbox("kept")
     assert home.run("retry", "kept").returncode == 0
     assert ended(home, "kept") == "published"
-    assert len(server.videos) == 3
+    assert len(server.videos) == 4
     server.faults = [Fault("open", status=403, reason="forbidden")]
     submit("all-or-none", on_partial_failure="take_down")
     assert ended(home, "all-or-none") == "failed"

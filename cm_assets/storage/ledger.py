@@ -9,13 +9,16 @@ import uuid
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cm_assets.models.base import AskedToWait, Seconds
 from cm_assets.models.post import LOST, LedgerEntry, Post
 from cm_assets.partitions import VideoId
 from cm_assets.storage.database import Database
 from cm_assets.storage.events import insert_new
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 LEASE: Seconds = 15.0
 """How long a row is held after the newest note."""
@@ -75,18 +78,18 @@ class PostLedger:
         held = HeldRow(self._database, LedgerEntry(video_id, platform))
         with self._database.writing() as connection:
             insert_new(connection, posts, [{"video_id": video_id, "platform": platform}])
-            now = time.time()
+            now = _now(connection)
             # No honest holder is ahead by more than a lease: a clock that was set back keeps no row for the dead.
             free = (posts.c.holder == "") | (posts.c.held_until < now) | (posts.c.held_until > now + LEASE)
             row = connection.execute(
-                held.mine(free).values(holder=held.token, held_until=time.time() + LEASE).returning(*posts.c)
+                held.mine(free).values(holder=held.token, held_until=now + LEASE).returning(*posts.c)
             ).one_or_none()
             if row is None:
                 until = connection.scalar(
                     sa.select(posts.c.held_until).where(posts.c.video_id == video_id, posts.c.platform == platform)
                 )
         if row is None:
-            wait = min(max(float(until or 0) - time.time(), 1.0), LEASE)
+            wait = min(max(float(until or 0) - now, 1.0), LEASE)
             raise AskedToWait(f"another process is posting {video_id} on {platform}", wait)
         held.entry = _entry(row._asdict())
         try:
@@ -130,7 +133,7 @@ class HeldRow:
             row["post"] = row["post"].model_dump(mode="json")
         with self._database.writing() as connection:
             written = connection.execute(
-                self.mine(posts.c.holder == self.token).values(**row, held_until=time.time() + LEASE)
+                self.mine(posts.c.holder == self.token).values(**row, held_until=_now(connection) + LEASE)
             ).rowcount
         if not written:
             raise AskedToWait(f"another process is posting {entry.video_id} on {entry.platform}", LEASE)
@@ -142,6 +145,15 @@ class HeldRow:
 
         with self._database.writing() as connection:
             connection.execute(self.mine(posts.c.holder == self.token).values(holder="", held_until=0))
+
+
+def _now(connection: "sa.Connection") -> Seconds:
+    """Seconds since 1970 by the one clock that all holders share: a server's, where they may be on several hosts."""
+    import sqlalchemy as sa
+
+    if connection.dialect.name != "postgresql":
+        return time.time()
+    return float(connection.execute(sa.text("select extract(epoch from clock_timestamp())")).scalar_one())
 
 
 def _entry(row: dict[str, Any]) -> LedgerEntry:
