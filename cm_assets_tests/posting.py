@@ -99,12 +99,12 @@ class Place:
         progress: Callable[[float], None] = lambda _: None,
         draft: PostDraft | None = None,
     ) -> Post:
-        with self._platform(platform) as there:
+        with self.platform(platform) as there:
             return there.publish(draft or self.draft(content), self.files(content), progress)
 
     def take_down(self, platform: str) -> Post | None:
         """Remove what was posted or begun, once nobody is at it; what there was."""
-        with self._platform(platform) as there:
+        with self.platform(platform) as there:
             assert isinstance(there, Settling)
             post = there.settle("v")
             if post is not None:
@@ -112,7 +112,8 @@ class Place:
             return post
 
     @contextmanager
-    def _platform(self, name: str) -> Iterator[Platform]:
+    def platform(self, name: str) -> Iterator[Platform]:
+        """The platform of a name, on this place's database."""
         database = Database(self.url)
         try:
             yield platform_of(

@@ -119,10 +119,14 @@ assert "published_post/webdav" in {key.to_user_string() for key in defs.resolve_
 place = Place(home)
 for _ in range(3):
     try:
-        place.publish("webdav")
+        post = place.publish("webdav")
         print("posted")
     except Failure as failure:
         print(type(failure).__name__, failure)
+if "down" in sys.argv:
+    with place.platform("webdav") as webdav:
+        webdav.take_down(post)
+        webdav.take_down(post)
 """
 
 
@@ -133,17 +137,27 @@ def test_the_pages_platform_is_an_asset_and_posts_once(tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     with WebDavServer() as server:
         server.refusals = [503]
-        done = subprocess.run(
-            [sys.executable, "-c", USE, str(tmp_path / "home")],
-            cwd=checkout_with_the_pages_platform(tmp_path),
-            env=os.environ
-            | {"PYTHONPATH": f"{tmp_path}:{PAGE.parent.parent}", "WEBDAV_URL": server.url, "WEBDAV_PASSWORD": PASSWORD},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        said = done.stdout.splitlines()
-        assert said == ["TransientFailure the WebDAV server answers 503", "posted", "posted"]
+        checkout = checkout_with_the_pages_platform(tmp_path)
+
+        def use(*more: str) -> list[str]:
+            done = subprocess.run(
+                [sys.executable, "-c", USE, str(tmp_path / "home"), *more],
+                cwd=checkout,
+                env=os.environ
+                | {
+                    "PYTHONPATH": f"{tmp_path}:{PAGE.parent.parent}",
+                    "WEBDAV_URL": server.url,
+                    "WEBDAV_PASSWORD": PASSWORD,
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+            return done.stdout.splitlines()
+
+        assert use() == ["TransientFailure the WebDAV server answers 503", "posted", "posted"]
         assert set(server.files) == {"/videos/v.mp4"}
         assert len(server.files["/videos/v.mp4"]) == SIZE
+        assert use("down") == ["posted"] * 3
+        assert server.files == {}
