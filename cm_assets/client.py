@@ -19,6 +19,7 @@ from cm_assets.lifecycle.plan import Posts, present
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
+from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.disk import DiskUse
 from cm_assets.models.request import VideoRequest
@@ -81,7 +82,13 @@ class Client:
         return catalogue(self.settings)
 
     def submit(
-        self, document: Mapping[str, Any] | VideoRequest, *, source: str, key: str | None = None, new: bool = False
+        self,
+        document: Mapping[str, Any] | VideoRequest,
+        *,
+        source: str,
+        key: str | None = None,
+        new: bool = False,
+        known: Catalogue | None = None,
     ) -> Accepted:
         """Store a request. A repeat finds its video, and asks for it again if it had failed or was cancelled.
 
@@ -90,6 +97,7 @@ class Client:
             source: the way in.
             key: what makes a repeat recognisable; the content's hash by default.
             new: make another video even if this was asked for before.
+            known: what can be asked for; looked up if None.
 
         Raises:
             RequestError: it was refused; nothing was stored.
@@ -98,7 +106,7 @@ class Client:
         request = document if isinstance(document, VideoRequest) else parse(document)
         accepted = accept(
             self.database,
-            self.catalogue(),
+            known or self.catalogue(),
             request,
             source=source,
             key=fresh_key() if new else key,
@@ -261,6 +269,28 @@ class Client:
         stored = self._stored(video)
         with self._records() as (worklog, store):
             return Retirement(self.database, worklog, store).retire(stored, "on request")
+
+    def rendered(self, video: VideoId) -> Mapping[str, ArtifactRef]:
+        """What the newest render of a video is: its `video`, `cover`, `srt` and `vtt`; nothing if there is none.
+
+        Raises:
+            UnknownVideo: there is no such video.
+        """
+        return facts_of(self.database.noted([self._stored(video).id]).get(video)).files
+
+    def local(self, ref: ArtifactRef) -> Path:
+        """A file of the artifact store on this machine, loaded if it lies elsewhere.
+
+        Raises:
+            PermanentFailure: it is not there, or is not what it was.
+        """
+        from cm_assets.storage.artifacts import ArtifactStore
+
+        return ArtifactStore(self.settings.artifacts, self.settings.cache).local(ref)
+
+    def full(self) -> str:
+        """Why there is no room for another video; empty if there is."""
+        return self._disk.full()
 
     def disk(self) -> DiskUse:
         """What the home and a local artifact store take, as it was last measured, and what is free."""

@@ -16,8 +16,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 RATED = (
     *("openai", "openai_speech", "opentts", "pexels", "pixabay"),
     *("youtube", "tiktok", "tiktok_info", "tiktok_status"),
+    "http",
 )
-"""Services whose calls can be limited."""
+"""Services whose calls can be limited, and `http`: the requests for videos that one caller of our own API sends."""
 
 RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
     "youtube": ((100, 86400.0),),
@@ -104,6 +105,8 @@ class Settings(BaseSettings):
         tiktok_url: address of a server that stands in for TikTok's.
         tiktok_mode: `direct` posts, or drafts in the account's `inbox` that their creator finishes in the app.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
+        serve_hosts: names, beside this machine's own, by which the HTTP API is reached.
+        max_backlog: videos that may be wanted and not done; whoever asks for more over HTTP is told to come back.
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
@@ -144,6 +147,8 @@ class Settings(BaseSettings):
     tiktok_url: str = ""
     tiktok_mode: Literal["direct", "inbox"] = "direct"
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
+    serve_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
@@ -159,7 +164,7 @@ class Settings(BaseSettings):
             raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
         return url
 
-    _split = field_validator("voices", "footage", "notify", mode="before")(_names)
+    _split = field_validator("voices", "footage", "notify", "serve_hosts", mode="before")(_names)
 
     @field_validator("rates", mode="before")
     @classmethod

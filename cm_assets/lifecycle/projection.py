@@ -13,6 +13,7 @@ from cm_assets.lifecycle.announcements import announcements
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
+from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.render import Render
 from cm_assets.partitions import VideoId, is_video_id
@@ -188,12 +189,14 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
     newest = records[0].dagster_run if records else None
     in_flight = {record.dagster_run.run_id for record in records if not record.dagster_run.is_finished}
     links: dict[str, str] = {}
+    files: dict[str, ArtifactRef] = {}
     rendered = -1
     seconds, size, sha256 = None, None, ""
     failed: tuple[str, ...] = ()
     render = _render(store, made["render"]) if "render" in made else None
     if render is not None:
-        links = {name: store.address(getattr(render, name)) for name in ("video", "cover", "srt", "vtt")}
+        files = {name: getattr(render, name) for name in ("video", "cover", "srt", "vtt")}
+        links = {name: store.address(ref) for name, ref in files.items()}
         failed = tuple(worklog.failed_blocking_checks("render", video, made["render"]))
         # Its checks are known for certain when its run is over.
         if not failed and made["render"].run_id not in in_flight:
@@ -213,6 +216,7 @@ def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
         run_id=newest.run_id if newest else None,
         title=str(made["script"].metadata.get("title", "")) if "script" in made else "",
         links=links,
+        files=files,
         seconds=seconds,
         size=size,
         render_sha256=sha256,

@@ -6,6 +6,7 @@ from typing import Any
 
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.plan import UPSTREAM, Posts, missing, outcome, script_after, to_take_down, unposted
+from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import Model
 from cm_assets.models.request import VideoRequest, working_title
 from cm_assets.models.review import Review
@@ -41,6 +42,7 @@ class Facts(Model):
         run_id: the newest run.
         title: of the script.
         links: where things lie: `video`, `cover`, `srt`, `vtt`, and the posts by platform.
+        files: what the newest render is: `video`, `cover`, `srt`, `vtt`.
         seconds: length of the video.
         size: bytes of the video.
         render_sha256: of the video.
@@ -57,6 +59,7 @@ class Facts(Model):
     run_id: str | None = None
     title: str = ""
     links: Mapping[str, str] = {}
+    files: Mapping[str, ArtifactRef] = {}
     seconds: float | None = None
     size: int | None = None
     render_sha256: str = ""

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0008"
+HEAD = "0010"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -238,6 +238,15 @@ class Database:
         query = sa.select(requests).where(requests.c.wanted, ready).order_by(requests.c.rank, requests.c.id)
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit))]
+
+    def count_open(self) -> int:
+        """How many videos are wanted and not done."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.func.count()).where(requests.c.wanted)) or 0
 
     def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
         """How many come before each of these videos in the backlog; nothing for those that wait for a time."""

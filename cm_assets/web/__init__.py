@@ -1,0 +1,1 @@
+"""The HTTP API and the review board: what `cm` does, for programs and browsers."""

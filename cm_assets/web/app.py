@@ -1,0 +1,52 @@
+"""The app: all handlers in one place, behind the guard."""
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from starlette.middleware import Middleware
+
+from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES
+from cm_assets.settings import Settings
+from cm_assets.web import events, files, health, videos
+from cm_assets.web.house import House
+from cm_assets.web.problems import ProblemDetails, answer_with_problems
+from cm_assets.web.security import Guard
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The HTTP API and the board of a home."""
+    house = House(settings)
+    app = FastAPI(
+        title="cm_assets",
+        version=version("cm-assets"),
+        summary="Short vertical videos: ask for them, follow them, decide about them.",
+        max_body_size=MAX_DOCUMENT_BYTES,
+        docs_url=None,
+        redoc_url=None,
+        middleware=[Middleware(Guard, doorman=house.doorman)],
+    )
+    app.state.house = house
+    answer_with_problems(app)
+    for room in (videos, events, files, health):
+        app.include_router(room.router)
+    _describe(app)
+    return app
+
+
+def _describe(app: FastAPI) -> None:
+    """Have the OpenAPI document name the errors and the tokens."""
+    made = app.openapi
+
+    def openapi() -> dict[str, object]:
+        if app.openapi_schema is None:
+            schema = made()
+            parts = schema["components"]
+            parts["schemas"]["ProblemDetails"] = ProblemDetails.model_json_schema(
+                ref_template="#/components/schemas/{model}"
+            )
+            parts["schemas"] |= parts["schemas"]["ProblemDetails"].pop("$defs", {})
+            parts["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
+            schema["security"] = [{"token": []}, {}]
+        return app.openapi_schema or {}
+
+    app.openapi = openapi  # type: ignore[method-assign]

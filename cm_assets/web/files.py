@@ -1,0 +1,67 @@
+"""A video's render, cover and captions: whole or in part, and only once if they have not changed."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
+
+from cm_assets.models.artifact import ArtifactRef
+from cm_assets.web.house import AnyCaller, House, HouseOf
+from cm_assets.web.problems import Refusal, described
+from cm_assets.web.videos import VideoPath
+
+router = APIRouter(tags=["files"])
+
+_ANSWERS = {
+    206: {"description": "The part that `Range` asks for."},
+    304: {"description": "It is the one that `If-None-Match` names."},
+    **described(401, 404, 409, 416, 422),
+}
+
+
+@router.get("/videos/{id}/video", response_class=FileResponse, responses=_ANSWERS)
+def video(video_id: VideoPath, _caller: AnyCaller, house: HouseOf, request: Request) -> Response:
+    """The newest render, MP4."""
+    return _answer(house, request, video_id, "video")
+
+
+@router.get("/videos/{id}/cover", response_class=FileResponse, responses=_ANSWERS)
+def cover(video_id: VideoPath, _caller: AnyCaller, house: HouseOf, request: Request) -> Response:
+    """Its cover."""
+    return _answer(house, request, video_id, "cover")
+
+
+@router.get("/videos/{id}/captions", response_class=FileResponse, responses=_ANSWERS)
+def captions(
+    video_id: VideoPath,
+    _caller: AnyCaller,
+    house: HouseOf,
+    request: Request,
+    file_format: Annotated[Literal["vtt", "srt"], Query(alias="format")] = "vtt",
+) -> Response:
+    """Its captions."""
+    return _answer(house, request, video_id, file_format)
+
+
+def _answer(house: House, request: Request, video_id: str, name: str) -> Response:
+    ref = house.client.rendered(video_id).get(name)
+    if ref is None:
+        status = house.client.status(video_id)
+        raise Refusal(404 if status.state == "retired" else 409, f"{video_id} has no render: it is {status.state}")
+    headers = {"ETag": f'"{ref.sha256}"', "Cache-Control": "private, no-cache"}
+    if _is_known(request, ref):
+        return Response(status_code=304, headers=headers)
+    path: Path = house.client.local(ref)
+    return FileResponse(
+        path,
+        media_type=ref.media_type,
+        headers=headers,
+        filename=f"{video_id}{ref.suffix}",
+        content_disposition_type="inline",
+    )
+
+
+def _is_known(request: Request, ref: ArtifactRef) -> bool:
+    known = request.headers.get("if-none-match", "")
+    return any(one.strip().removeprefix("W/") in {f'"{ref.sha256}"', "*"} for one in known.split(","))

@@ -1,0 +1,98 @@
+"""What the handlers share: the client, the doorman, and what both need to know of the moment."""
+
+import time
+from collections.abc import Callable
+from typing import Annotated, Any, Generic, TypeVar
+
+from fastapi import Depends, Request
+
+from cm_assets.client import Client
+from cm_assets.lifecycle.catalogue import Catalogue
+from cm_assets.models.token import Scope
+from cm_assets.orchestration import home as homes
+from cm_assets.settings import Settings
+from cm_assets.storage.rates import Rates
+from cm_assets.storage.tokens import Tokens
+from cm_assets.web.problems import Refusal
+from cm_assets.web.security import Caller, Doorman, signed
+
+Value = TypeVar("Value")
+
+
+class Recent(Generic[Value]):
+    """A value that is good for a while.
+
+    Args:
+        make: finds it out.
+        seconds: for which it is good.
+    """
+
+    def __init__(self, make: Callable[[], Value], seconds: float) -> None:
+        self._make = make
+        self._seconds = seconds
+        self._made = -1e9
+
+    def __call__(self) -> Value:
+        """The value."""
+        if time.monotonic() - self._made > self._seconds:
+            self._value = self._make()
+            self._made = time.monotonic()
+        return self._value
+
+
+class House:
+    """A home, as the handlers see it.
+
+    Attributes:
+        streams: how many follow a video now.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.client = Client(settings)
+        self.tokens = Tokens(self.client.database)
+        self.doorman = Doorman(self.tokens, settings.serve_hosts)
+        url = settings.database_url or f"sqlite:///{settings.rates_file}"
+        self.rates = Rates(url, settings.rates)
+        self.streams = 0
+        self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
+        self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)
+        self.waiting: Recent[int] = Recent(self.client.database.count_open, 1.0)
+
+
+def house_of(request: Request) -> House:
+    """The house of the app that a request came to."""
+    house: House = request.app.state.house
+    return house
+
+
+HouseOf = Annotated[House, Depends(house_of)]
+
+
+def _caller(request: Request, house: HouseOf) -> Caller:
+    return house.doorman.caller(request)
+
+
+AnyCaller = Annotated[Caller, Depends(_caller)]
+
+
+def _with(scope: Scope) -> Callable[..., Caller]:
+    def caller(known: AnyCaller) -> Caller:
+        if not known.may(scope):
+            raise Refusal(403, f"this token is not good for that: it takes the scope {scope}")
+        return known
+
+    return caller
+
+
+async def _submitter(request: Request, house: HouseOf) -> Caller:
+    known = await signed(request) or house.doorman.caller(request)
+    if not known.may("submit"):
+        raise Refusal(403, "this token is not good for that: it takes the scope submit")
+    return known
+
+
+Submitter: Any = Annotated[Caller, Depends(_submitter)]
+MaySubmit: Any = Annotated[Caller, Depends(_with("submit"))]
+MayReview: Any = Annotated[Caller, Depends(_with("review"))]
+MayAdmin: Any = Annotated[Caller, Depends(_with("admin"))]
