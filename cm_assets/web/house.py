@@ -1,5 +1,6 @@
 """What the handlers share: the client, the doorman, and what both need to know of the moment."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
@@ -45,6 +46,7 @@ class House:
 
     Attributes:
         streams: how many follow a video now.
+        pen: of whoever writes. Writers of SQLite's that meet sleep and try again, and some are never lucky; here they queue.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,6 +57,7 @@ class House:
         url = settings.database_url or f"sqlite:///{settings.rates_file}"
         self.rates = Rates(url, settings.rates)
         self.streams = 0
+        self.pen = threading.Lock()
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
         self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)
         self.waiting: Recent[int] = Recent(self.client.database.count_open, 1.0)

@@ -125,7 +125,8 @@ def _accept(house: HouseOf, caller: Caller, document: VideoRequest, key: str | N
     house.rates.take("http", caller.name)
     if house.waiting() >= house.settings.max_backlog:
         raise AskedToWait(f"{house.waiting()} videos wait already, and no more may (CM_MAX_BACKLOG)", LATER)
-    return house.client.submit(document, source=SOURCE, key=key, known=house.catalogue())
+    with house.pen:
+        return house.client.submit(document, source=SOURCE, key=key, known=house.catalogue())
 
 
 @router.get("/videos", response_model=Page, responses=described(401, 404, 422))
