@@ -107,12 +107,20 @@ def submit(
 
 @app.command()
 def up(
-    port: Annotated[int, typer.Option(help="Port of the Dagster UI on 127.0.0.1; 0 takes a free one.")] = 3000,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of Dagster's UI, 3000 if it is free; 0 any.")
+    ] = None,
+    web_port: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port of the board and the API, 8080 if it is free; 0 any.")
+    ] = None,
 ) -> None:
-    """Start Dagster's UI, its daemon and the code server, and print the address. One Ctrl-C stops all."""
+    """Start all of it: engine, Dagster's UI, board and HTTP API.
+
+    The addresses are printed; all are on 127.0.0.1. One Ctrl-C stops everything.
+    """
     from cm_assets.cli_up import serve
 
-    raise typer.Exit(serve(settings(), port, stop_on_signals()))
+    raise typer.Exit(serve(settings(), port, web_port, stop_on_signals()))
 
 
 @app.command()

@@ -1,11 +1,14 @@
-"""`cm up`: the engine with Dagster's UI in front of it, in the foreground."""
+"""`cm up`: the engine, with Dagster's UI and the board in front of it, in the foreground."""
 
+import os
 import socket
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 
 import typer
@@ -18,62 +21,139 @@ from cm_assets.settings import Settings
 
 HOST = "127.0.0.1"
 
-UI_LIMIT = 60.0
-"""Seconds that the UI has to answer."""
+PORT, WEB_PORT = 3000, 8080
 
-UI_STARTS = 5
-"""How often a UI that ends, as it does when its code server is swept away, is started before that is an error."""
+START_LIMIT = 60.0
+"""Seconds that a server has to answer after it was started."""
+
+STARTS = 5
+"""How often a server is started that ends, as the UI does when its code server is swept away, before it is given up."""
+
+LASTING = 600.0
+"""Seconds after which a server that runs has not failed to start."""
 
 
-def serve(settings: Settings, port: int, stop_asked: threading.Event) -> int:
+class Front:
+    """A server that people and programs reach.
+
+    Args:
+        title: for people.
+        port: of it on loopback.
+        health: path that it answers when it is ready.
+        log: what it writes into.
+        begin: starts its process.
+    """
+
+    def __init__(
+        self, title: str, port: int, health: str, log: Path, begin: Callable[[], subprocess.Popen[bytes]]
+    ) -> None:
+        self.title = title
+        self.url = f"http://{HOST}:{port}"
+        self._health = health
+        self._log = log
+        self._begin = begin
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
+        self._starts = 0
+        self._answered = False
+
+    def keep(self) -> None:
+        """Have it run. Call it now and then.
+
+        Raises:
+            TransientFailure: it does not start, or does not stay up.
+        """
+        lasted = time.monotonic() - self._began
+        if self._process is None or self._process.poll() is not None:
+            if self._process is not None and lasted > LASTING:
+                self._starts = 0
+            if self._starts >= STARTS:
+                raise TransientFailure(f"{self.title} does not stay up: see {self._log}")
+            if self._answered:
+                typer.echo(f"{self.title} ended; it is started again", err=True)
+            self._process = self._begin()
+            self._began, self._answered = time.monotonic(), False
+            self._starts += 1
+        elif not self._answered and _answers(self.url + self._health):
+            self._answered = True
+        elif not self._answered and lasted > START_LIMIT:
+            raise TransientFailure(f"{self.title} did not start: see {self._log}")
+
+    @property
+    def answered(self) -> bool:
+        """Whether it has answered since it was started."""
+        return self._answered
+
+    def stop(self) -> None:
+        """End it."""
+        if self._process is not None:
+            stop(self._process, 1)
+
+
+def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked: threading.Event) -> int:
     """Run until `stop_asked` is set; the exit code."""
     if settings.dagster_home is not None:
         typer.echo(f"cm: CM_DAGSTER_HOME: the daemons of {settings.dagster_home} make this home's videos", err=True)
         return 2
     client = Client(settings)
-    port = _port(port)
-    if port == 0:
-        typer.echo("cm: --port: is taken; choose another, or 0 for any free one", err=True)
-        return 2
+    ports = {}
+    for option, wanted, usual in (("--port", port, PORT), ("--web-port", web_port, WEB_PORT)):
+        # The usual one may be somebody else's; who names one wants that one.
+        ports[option] = _port(usual if wanted is None else wanted) or (_port(0) if wanted is None else 0)
+        if ports[option] == 0:
+            typer.echo(f"cm: {option}: {wanted} is taken; choose another, or 0 for any free one", err=True)
+            return 2
     folder = homes.engine_folder(settings)
-    ui = None
+    ui = _ui(settings, folder, ports["--port"])
+    board = _board(folder, ports["--web-port"], ui.url)
     try:
         with client.engine():
-            url = f"http://{HOST}:{port}"
-            for starts in range(UI_STARTS):
-                client.wait_until_ready(UI_LIMIT)
-                ui = _start_ui(settings, folder, port)
-                deadline = time.monotonic() + UI_LIMIT
-                while not _answers(url):
-                    if stop_asked.is_set():
-                        return 0
-                    if ui.poll() is not None or time.monotonic() > deadline:
-                        typer.echo(f"cm: the UI did not start: see {folder / 'webserver.log'}", err=True)
-                        return 1
-                    time.sleep(0.1)
-                if starts == 0:
-                    typer.echo(url)
+            client.wait_until_ready(START_LIMIT)
+            told = False
+            while not stop_asked.is_set():
+                ui.keep()
+                board.keep()
+                client.ensure_engine()
+                if ui.answered and board.answered and not told:
+                    for front in (ui, board):
+                        typer.echo(f"{front.url}  {front.title}")
                     typer.echo(f"home {settings.home}; Ctrl-C stops everything", err=True)
-                while ui.poll() is None and not stop_asked.wait(1):
-                    client.ensure_engine()
-                if stop_asked.is_set():
-                    typer.echo("stopping ...", err=True)
-                    return 0
-                typer.echo("the UI ended; it is started again", err=True)
-            typer.echo(f"cm: the UI does not stay up: see {folder / 'webserver.log'}", err=True)
-            return 1
+                    told = True
+                stop_asked.wait(1.0 if told else 0.1)
+            typer.echo("stopping ...", err=True)
+            return 0
     except TransientFailure as failure:
         typer.echo(f"cm: {failure}", err=True)
         return 1
     finally:
-        if ui is not None:
-            stop(ui, 1)
+        ui.stop()
+        board.stop()
         client.wait_until_gone(4)
 
 
-def _start_ui(settings: Settings, folder: Path, port: int) -> subprocess.Popen[bytes]:
+def _ui(settings: Settings, folder: Path, port: int) -> Front:
     arguments = ["-m", "dagster_webserver", "-h", HOST, "-p", str(port), "-w", str(folder / "workspace.yaml")]
-    return start(arguments, settings.home, folder / "webserver.log")
+    log = folder / "webserver.log"
+    return Front("Dagster's UI", port, "/server_info", log, lambda: start(arguments, settings.home, log))
+
+
+def _board(folder: Path, port: int, dagster_url: str) -> Front:
+    log = folder / "web.log"
+
+    def begin() -> subprocess.Popen[bytes]:
+        # Without the engine's mark: it takes requests while one engine dies and the next one sweeps up. It ends when
+        # its standard input does, as it does when we are killed.
+        with log.open("ab") as out:
+            return subprocess.Popen(
+                [sys.executable, "-m", "cm_assets.web.serve", HOST, str(port)],
+                stdin=subprocess.PIPE,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"CM_DAGSTER_URL": dagster_url},
+                start_new_session=True,
+            )
+
+    return Front("the board", port, "/healthz", log, begin)
 
 
 def _port(wanted: int) -> int:
@@ -89,7 +169,7 @@ def _port(wanted: int) -> int:
 
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(f"{url}/server_info", timeout=2):  # noqa: S310 - our own http address
+        with urllib.request.urlopen(url, timeout=2):  # noqa: S310 - our own http address
             return True
     except (urllib.error.URLError, OSError):
         return False

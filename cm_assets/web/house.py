@@ -46,7 +46,7 @@ class House:
 
     Attributes:
         streams: how many follow a video now.
-        pen: of whoever writes. Writers of SQLite's that meet sleep and try again, and some are never lucky; here they queue.
+        pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -1,6 +1,9 @@
 """Serving the app: on loopback, or elsewhere if there is a token."""
 
+import os
 import signal
+import sys
+import threading
 from contextlib import suppress
 
 from cm_assets.settings import Settings
@@ -45,10 +48,13 @@ def serve(settings: Settings, host: str, port: int) -> None:
 
 
 def main() -> None:
-    """`python -m cm_assets.web.serve HOST PORT`, as `cm up` starts it."""
-    import sys
+    """`python -m cm_assets.web.serve HOST PORT`, as `cm up` starts it: until standard input ends."""
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    def wait() -> None:
+        sys.stdin.buffer.read()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=wait, daemon=True).start()
     serve(Settings(), sys.argv[1], int(sys.argv[2]))
 
 
