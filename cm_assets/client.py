@@ -89,6 +89,7 @@ class Client:
         key: str | None = None,
         new: bool = False,
         known: Catalogue | None = None,
+        room: Callable[[], None] | None = None,
     ) -> Accepted:
         """Store a request. A repeat finds its video, and asks for it again if it had failed or was cancelled.
 
@@ -98,19 +99,26 @@ class Client:
             key: what makes a repeat recognisable; the content's hash by default.
             new: make another video even if this was asked for before.
             known: what can be asked for; looked up if None.
+            room: raises where the caller takes no other video, however much room there is on the disk.
 
         Raises:
             RequestError: it was refused; nothing was stored.
             DiskFull: there is no room for another video; nothing was stored.
         """
         request = document if isinstance(document, VideoRequest) else parse(document)
+
+        def room_for_all() -> None:
+            if room is not None:
+                room()
+            self._require_room()
+
         accepted = accept(
             self.database,
             known or self.catalogue(),
             request,
             source=source,
             key=fresh_key() if new else key,
-            room=self._require_room,
+            room=room_for_all,
         )
         if accepted.repeated and accepted.stored.outcome in UNFINISHED:
             self.database.want(accepted.stored.id)

@@ -40,6 +40,10 @@ class Recent(Generic[Value]):
             self._made = time.monotonic()
         return self._value
 
+    def forget(self) -> None:
+        """Find it out again the next time."""
+        self._made = -1e9
+
 
 class House:
     """A home, as the handlers see it.

@@ -103,6 +103,11 @@ class Doorman:
             self._any = (time.monotonic(), found)
         return found
 
+    def forget(self) -> None:
+        """Ask the database again the next time."""
+        self._known.clear()
+        self._any = (0.0, True)
+
     def serves(self, host: str) -> bool:
         """Whether the server answers to this name: else anybody's name can be made to lead here."""
         name = urlsplit(f"//{host}").hostname or ""

@@ -123,10 +123,13 @@ def submit(
 def _accept(house: HouseOf, caller: Caller, document: VideoRequest, key: str | None) -> Accepted:
     key = key or caller.key or (document.content_sha256() if document.id else fresh_key())
     house.rates.take("http", caller.name)
-    if house.waiting() >= house.settings.max_backlog:
-        raise AskedToWait(f"{house.waiting()} videos wait already, and no more may (CM_MAX_BACKLOG)", LATER)
+
+    def room() -> None:
+        if house.waiting() >= house.settings.max_backlog:
+            raise AskedToWait(f"{house.waiting()} videos wait already, and no more may (CM_MAX_BACKLOG)", LATER)
+
     with house.pen:
-        return house.client.submit(document, source=SOURCE, key=key, known=house.catalogue())
+        return house.client.submit(document, source=SOURCE, key=key, known=house.catalogue(), room=room)
 
 
 @router.get("/videos", response_model=Page, responses=described(401, 404, 422))
