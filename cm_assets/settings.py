@@ -25,8 +25,8 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
     "tiktok_info": ((20, 60.0),),
     "tiktok_status": ((30, 60.0),),
 }
-"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project, TikTok 15 for an account,
-for which it counts three kinds of calls."""
+"""Limits that the services themselves have: YouTube begins 100 uploads for a project from midnight to midnight in
+California (`models.days`), TikTok 15 in 24 hours for an account, for which it counts three kinds of calls."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""

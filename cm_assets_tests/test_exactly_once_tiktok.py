@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cm_assets.engines.platforms.tiktok import CHUNK
+from cm_assets.engines.platforms.tiktok import CAPS, CHUNK
 from cm_assets.models.base import Failure, PermanentFailure
 from cm_assets_tests.emulators.tiktok_server import Fault, TikTokServer, Upload
 from cm_assets_tests.posting import ENDS, Attempt, Place, attempt, begin
@@ -186,7 +186,7 @@ def test_the_same_process_twice_finds_its_post_and_asks_tiktok_nothing(server: T
 
 
 ANY = st.sampled_from(["info", "init", "upload", "status", ""])
-REASONS = ("spam_risk", "reached_active_user_cap", "scope_not_authorized", "none of 5 uploads")
+REASONS = ("spam_risk", "privacy_level_option_mismatch", "scope_not_authorized")
 FAULTS = st.lists(
     st.one_of(
         st.builds(Fault, ANY, st.sampled_from([0, 500, 502, 503]), st.just("internal_error")),
@@ -199,7 +199,7 @@ FAULTS = st.lists(
             Fault,
             st.sampled_from(["info", "init", "status"]),
             st.sampled_from([200, 403]),
-            st.sampled_from(REASONS[:3]),
+            st.sampled_from([*REASONS, *CAPS, "never_heard_of"]),
         ),
     ),
     max_size=14,
@@ -209,7 +209,7 @@ FAULTS = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     faults=FAULTS,
-    reasons=st.lists(st.sampled_from(["internal", "video_pull_failed", "spam_risk_text"]), max_size=2),
+    reasons=st.lists(st.sampled_from(["internal", "spam_risk_text", *CAPS]), max_size=2),
     ends=st.sets(st.integers(1, 12), max_size=3),
     counts=st.booleans(),
     lag=st.integers(0, 4),

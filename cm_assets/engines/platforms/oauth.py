@@ -14,11 +14,14 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from cm_assets.engines.http import connected, failure_of
+from cm_assets.engines.http import connected, passing
 from cm_assets.models.base import PermanentFailure, Seconds, TransientFailure
 
 EARLY: Seconds = 120
 """How long before its end a token is renewed."""
+
+WITHDRAWN = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
+"""The errors of token endpoints after which a person has to consent again (RFC 6749, 5.2); all others may pass."""
 
 PAGE = "<!doctype html><meta charset=utf-8><title>cm_assets</title><p style='font:1.2em sans-serif;margin:3em'>{said}"
 
@@ -204,12 +207,13 @@ def _granted(service: Service, client_id: str, client_secret: str, asked: Mappin
     if not isinstance(found, dict):
         found = {}
     error = found.get("error")
-    if error in {"invalid_grant", "invalid_client", "unauthorized_client"}:
+    reason = error if isinstance(error, str) else ""
+    if reason in WITHDRAWN:
         raise PermanentFailure(
-            f"{service.title} does not accept the consent any more ({error}): run cm connect {service.platform}"
+            f"{service.title} does not accept the consent any more ({reason}): run cm connect {service.platform}"
         )
     if not answer.is_success or error:
-        raise failure_of(answer, service.title, str(error or ""))
+        raise passing(answer, service.title, reason)
     if not isinstance(found.get("access_token"), str):
         raise TransientFailure(f"{service.title} gave no token")
     kept = {name: found[name] for name in ("access_token", "refresh_token", "open_id", "scope") if found.get(name)}

@@ -11,13 +11,13 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
-from cm_assets.engines.http import connected, failure_of
+from cm_assets.engines.http import connected, failure_of, is_word, passing
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens, chosen
 from cm_assets.engines.platforms.texts import described
@@ -56,7 +56,7 @@ ID_LOOKS = 5
 """How often the public id of a finished post is asked for: it is given after moderation only."""
 
 MOST_BEGUN = 5
-"""Uploads that are begun for one render before a person is asked."""
+"""Uploads that are begun for one render one after the other before it is left alone for a while."""
 
 MINUTE: Seconds = 60.0
 """The window of all of TikTok's limits of calls."""
@@ -75,10 +75,7 @@ FINAL: Mapping[str, str] = {
     "auth_removed": "the account withdrew its consent: run cm connect tiktok, then cm retry",
     "spam_risk": "it takes the post for spam: look at the account in the app",
     "spam_risk_text": "it takes the text for spam: change post.title, post.description or post.hashtags",
-    "spam_risk_too_many_posts": "the account posted too often today: cm retry tomorrow, or post from the app",
-    "spam_risk_too_many_pending_share": "five drafts wait in the account's inbox: finish or delete some, then cm retry",
     "spam_risk_user_banned_from_posting": "the account may not post: look at its status in the app",
-    "reached_active_user_cap": "the app's users of today are used up: cm retry tomorrow, or have the app audited",
     "unaudited_client_can_only_post_to_private_accounts": "until TikTok has audited the app, the account must be "
     "private and post.privacy too",
     "privacy_level_option_mismatch": "post.privacy is none that the account offers now",
@@ -90,7 +87,20 @@ FINAL: Mapping[str, str] = {
     "scope_permission_missed": "the app has no permission for this: add the Content Posting API and its scopes to it",
     "token_not_authorized_for_specified_publish_id": "the upload was begun by another account: connect that one again",
 }
-"""The codes after which no repetition helps, in errors and as reasons of a failed post."""
+"""The codes after which there is no post, in errors and as reasons of a failed one.
+
+All others are tried again or waited for. The page for people is docs/tiktok.md.
+"""
+
+CAPS: Mapping[str, str] = {
+    "spam_risk_too_many_posts": "the account has posted as often as TikTok lets it for now",
+    "spam_risk_too_many_pending_share": "five drafts wait in the account's inbox: finish or delete some in the app",
+    "reached_active_user_cap": "as many accounts post through the app as TikTok lets for now: an audit lifts that",
+}
+"""The codes of limits that end by themselves, or when a person finishes drafts. TikTok does not say when."""
+
+CAP_HOURS = 3
+"""At each hour of UTC that this divides it is asked whether such a limit has ended."""
 
 _BUSY = frozenset({"internal", "internal_error"})
 _GONE = frozenset({403, 404, 410})
@@ -232,9 +242,9 @@ class TikTok:
         begun = entry.opened if entry.render_sha256 == draft.video.sha256 else 0
         if begun >= MOST_BEGUN:
             held.note(opened=0)
-            raise PermanentFailure(
+            raise TransientFailure(
                 f"TikTok has taken none of {MOST_BEGUN} uploads of {draft.video_id} to the end: look at the account "
-                f"in the app, then cm retry"
+                f"in the app"
             )
         chunk = size if size < 2 * CHUNK else CHUNK
         body: dict[str, Any] = {
@@ -275,9 +285,7 @@ class TikTok:
         is_other = entry.render_sha256 != draft.video.sha256
         try:
             state = _State.of(call("tiktok_status", "/v2/post/publish/status/fetch/", {"publish_id": entry.handle}))
-        except _Refused as refusal:
-            if refusal.code != "invalid_publish_id":
-                raise
+        except _Forgotten:
             if _LAST in entry.done:
                 raise PermanentFailure(
                     f"TikTok has forgotten what became of {draft.video_id}: look at the account; if it is not there, "
@@ -289,7 +297,8 @@ class TikTok:
             self._end(call, held, draft, state)
             return None
         if state.status == "FAILED":
-            _forget(held)
+            # A limit that it met says nothing against the video.
+            held.note(**_NOTHING, opened=entry.opened - (state.reason in CAPS))
             if is_other:
                 return None
             raise state.failure()
@@ -338,7 +347,7 @@ class TikTok:
                 held.note(session="", tries=0)
                 return
             if not answer.is_success:
-                raise failure_of(answer, "TikTok")
+                raise passing(answer, "TikTok", "")
             if is_last and answer.status_code == 206:
                 raise TransientFailure("TikTok has not got all of the upload yet")
         held.note(session="", done=(_LAST, _ALL), tries=0)
@@ -398,15 +407,14 @@ class _State:
         """Why there is no post."""
         if self.reason in FINAL:
             return PermanentFailure(f"TikTok refuses it ({self.reason}): {FINAL[self.reason]}")
-        return TransientFailure(f"TikTok could not post it ({_word(self.reason)})")
+        if self.reason in CAPS:
+            return _capped(self.reason)
+        said = f" ({self.reason})" if is_word(self.reason) else ""
+        return TransientFailure(f"TikTok could not post it{said}")
 
 
-class _Refused(PermanentFailure):
-    """A call that TikTok answers with a code after which no repetition helps."""
-
-    def __init__(self, code: str, said: str) -> None:
-        super().__init__(said)
-        self.code = code
+class _Forgotten(TransientFailure):
+    """TikTok does not know the upload that it was asked about."""
 
 
 class _Calls:
@@ -443,11 +451,11 @@ class _Calls:
             bearer = {"Authorization": f"Bearer {self._token(self.account, renewed)}"}
             with connected("TikTok"):
                 answer = self._client.post(self._api + path, json=body, headers=bearer)
-            code, said, data = _read(answer)
+            code, data = _read(answer)
             if answer.is_success and code == "ok":
                 return data
             if code != "access_token_invalid":
-                raise _failure(answer, code, said)
+                raise _failure(answer, code)
         raise PermanentFailure("TikTok does not know this account any more: run cm connect tiktok")
 
     def creator(self) -> Mapping[str, Any]:
@@ -568,7 +576,7 @@ def _address(call: _Calls, post_id: str) -> str:
     return f"https://www.tiktok.com/@{quote(who, safe='')}" if who else "https://www.tiktok.com/"
 
 
-def _failure(answer: "httpx.Response", code: str, said: str) -> Failure:
+def _failure(answer: "httpx.Response", code: str) -> Failure:
     """What an error of TikTok's means (https://developers.tiktok.com/doc/tiktok-api-v2-error-handling)."""
     if code == "rate_limit_exceeded":
         busy = failure_of(answer, "TikTok", code)
@@ -576,15 +584,34 @@ def _failure(answer: "httpx.Response", code: str, said: str) -> Failure:
     if code in _BUSY:
         return TransientFailure(f"TikTok is busy ({code})")
     if code in FINAL:
-        return _Refused(code, f"TikTok refuses it ({code}): {FINAL[code]}")
+        return PermanentFailure(f"TikTok refuses it ({code}): {FINAL[code]}")
+    if code in CAPS:
+        return _capped(code)
     if answer.is_success and not code:
         return TransientFailure("TikTok answers without saying whether it did it")
-    failure = failure_of(answer, "TikTok", f"{_word(code)} {said}".strip())
-    return _Refused(code, str(failure)) if isinstance(failure, PermanentFailure) else failure
+    if code == "invalid_publish_id" and answer.status_code < 500:
+        return _Forgotten("TikTok does not know the upload")
+    return passing(answer, "TikTok", code)
 
 
-def _read(answer: "httpx.Response") -> tuple[str, str, dict[str, Any]]:
-    """The code, which is `ok` if all is well, what is said of it, and the data of an answer."""
+def _capped(code: str) -> AskedToWait:
+    """Wait for the end of a limit."""
+    now = datetime.now(UTC)
+    until = next_look(now)
+    return AskedToWait(f"{CAPS[code]}; it is asked again at {until:%H:%M} UTC", (until - now) / timedelta(seconds=1))
+
+
+def next_look(now: datetime) -> datetime:
+    """When it is asked again whether a limit has ended.
+
+    The same time for all who wait: so their line decides who is first, and nobody who came later slips in.
+    """
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour + timedelta(hours=CAP_HOURS - hour.hour % CAP_HOURS, minutes=1)
+
+
+def _read(answer: "httpx.Response") -> tuple[str, dict[str, Any]]:
+    """The code, which is `ok` if all is well, and the data of an answer."""
     try:
         found = answer.json()
     except ValueError:
@@ -592,9 +619,4 @@ def _read(answer: "httpx.Response") -> tuple[str, str, dict[str, Any]]:
     found = found if isinstance(found, dict) else {}
     error, data = found.get("error"), found.get("data")
     error = error if isinstance(error, dict) else {}
-    return str(error.get("code", "")), str(error.get("message", "")), data if isinstance(data, dict) else {}
-
-
-def _word(code: str) -> str:
-    """A code of TikTok's, as far as it is one."""
-    return code if code.isidentifier() and len(code) <= 80 else "unknown"
+    return str(error.get("code", "")), data if isinstance(data, dict) else {}

@@ -12,17 +12,17 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from cm_assets.engines.http import connected, failure_of
+from cm_assets.engines.http import connected, passing
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.days import PACIFIC, over
 from cm_assets.models.limits import LIMITS, tags_length, too_much
 from cm_assets.models.post import LOST, LedgerEntry, Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
@@ -90,16 +90,27 @@ FINAL: Mapping[str, str] = {
     "invalidDescription": "post.description is not what it takes: 5,000 bytes, no < or >",
     "invalidTags": "post.hashtags are not what it takes: 500 characters in all",
     "invalidCategoryId": "post.category is none that this channel can choose",
+    "invalidVideoMetadata": "something of post is not what it takes: look at title, description, hashtags and category",
+    "forbiddenPrivacySetting": "post.privacy is none that this channel can choose",
     "youtubeSignupRequired": "the account has no channel: make one on youtube.com, then cm retry",
+    "authenticatedUserNotChannel": "the account has no channel: make one on youtube.com, then cm retry",
+    "accessNotConfigured": "the project may not: switch on the YouTube Data API v3 in the Google Cloud console, then "
+    "cm retry",
     "insufficientPermissions": "not all was allowed that is asked for: run cm connect youtube again, and allow all",
     "forbidden": "it does not let this account do that: look at the channel's status in YouTube Studio",
     "accountSuspended": "the account is suspended",
     "accountClosed": "the account is closed",
+    "authenticatedUserAccountSuspended": "the account is suspended",
+    "authenticatedUserAccountClosed": "the account is closed",
+    "channelSuspended": "the channel is suspended",
+    "channelClosed": "the channel is closed",
 }
-"""The errors after which there is no post, by Google's reason; all others are tried again or waited for."""
+"""The errors after which there is no post, by Google's reason (https://developers.google.com/youtube/v3/docs/errors).
+
+All others are tried again or waited for. The page for people is docs/platforms.md.
+"""
 
 _BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "backendError", "internalError", "processingFailure"})
-_PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 def platform(surroundings: Surroundings) -> "YouTube":
@@ -485,12 +496,6 @@ def mark(video_id: str, render_sha256: str) -> str:
     return "cm-" + hashlib.sha256(f"{video_id} {render_sha256}".encode()).hexdigest()[:16]
 
 
-def midnight(now: datetime) -> datetime:
-    """When the quota is full again: the next midnight in California."""
-    there = now.astimezone(_PACIFIC)
-    return datetime.combine(there.date() + timedelta(days=1), time(), _PACIFIC)
-
-
 @contextmanager
 def _client() -> "Iterator[httpx.Client]":
     import httpx
@@ -565,16 +570,14 @@ def _failure(answer: "httpx.Response") -> Failure:
     """What an error of Google's means (https://developers.google.com/youtube/v3/docs/errors)."""
     reason, said = _reason(answer), _said(answer)
     if reason in {"quotaExceeded", "dailyLimitExceeded"} or (reason == "rateLimitExceeded" and "per day" in said):
-        wait = (midnight(datetime.now(UTC)) - datetime.now(UTC)) / timedelta(seconds=1) + 60
+        now = datetime.now(UTC)
+        wait = (over(now, PACIFIC) - now) / timedelta(seconds=1)
         return AskedToWait("YouTube's quota of this project is used up until midnight in California", wait)
     if reason == "uploadLimitExceeded":
         return AskedToWait("YouTube takes no more videos of this channel for now", 6 * 3600)
     if reason in FINAL:
         return PermanentFailure(f"YouTube refuses it ({reason}): {FINAL[reason]}")
-    if reason in _BUSY:
-        busy = failure_of(answer, "YouTube", said)
-        return busy if isinstance(busy, AskedToWait) else TransientFailure(f"YouTube is busy ({reason})")
-    return failure_of(answer, "YouTube", f"{reason} {said}".strip())
+    return passing(answer, "YouTube", reason)
 
 
 def _json(answer: "httpx.Response") -> dict[str, Any]:
