@@ -277,7 +277,7 @@ def test_a_description_that_begins_with_the_title_is_the_text() -> None:
 @pytest.mark.parametrize(
     ("draft", "creator", "said"),
     [
-        (a_draft(privacy="unlisted"), {}, r"post\.privacy: TikTok has no unlisted posts"),
+        (a_draft(privacy="unlisted"), {}, r"post\.privacy: tiktok has no unlisted posts"),
         (a_draft(seconds=61.0), {"max_video_post_duration_sec": 60}, r"target_seconds: .* 61\.0 s .* 60 s"),
         (a_draft(), {"privacy_level_options": ["SELF_ONLY"]}, r"post\.privacy: .* public; choose private"),
         (a_draft(), {"privacy_level_options": []}, r"post\.privacy: .* change the account's privacy"),

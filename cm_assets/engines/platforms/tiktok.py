@@ -22,6 +22,7 @@ from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens, chosen
 from cm_assets.engines.platforms.texts import described
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.limits import not_offered
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
@@ -62,7 +63,7 @@ MINUTE: Seconds = 60.0
 """The window of all of TikTok's limits of calls."""
 
 PRIVACY: Mapping[str, str] = {"public": "PUBLIC_TO_EVERYONE", "private": "SELF_ONLY"}
-"""What `post.privacy` means there. Nothing is unlisted on TikTok: who has no link finds a post all the same."""
+"""What `post.privacy` means there."""
 
 SCOPES = ("user.info.basic", "video.publish", "video.upload")
 
@@ -484,11 +485,8 @@ def _about(draft: PostDraft) -> dict[str, Any]:
     Raises:
         PermanentFailure: something is not within TikTok's limits; nothing was sent.
     """
-    if draft.privacy not in PRIVACY:
-        raise PermanentFailure(
-            f"post.privacy: TikTok has no {draft.privacy} posts; choose {' or '.join(PRIVACY)}, "
-            f"for TikTok alone under post.per_platform.tiktok"
-        )
+    for wrong in not_offered(TikTok.name, privacy=draft.privacy):
+        raise PermanentFailure(f"post.{wrong.field}: {wrong.why}")
     return {
         "title": caption(draft),
         "privacy_level": PRIVACY[draft.privacy],

@@ -23,7 +23,7 @@ from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.days import PACIFIC, over
-from cm_assets.models.limits import LIMITS, tags_length, too_much
+from cm_assets.models.limits import LIMITS, category_number, not_offered, tags_length, too_much
 from cm_assets.models.post import LOST, LedgerEntry, Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
@@ -63,25 +63,6 @@ TAKEN = LIMITS["youtube"]
 
 MAX_COVER = 2_000_000
 """Bytes of a cover."""
-
-CATEGORIES: Mapping[str, str] = {
-    "film & animation": "1",
-    "autos & vehicles": "2",
-    "music": "10",
-    "pets & animals": "15",
-    "sports": "17",
-    "travel & events": "19",
-    "gaming": "20",
-    "people & blogs": "22",
-    "comedy": "23",
-    "entertainment": "24",
-    "news & politics": "25",
-    "howto & style": "26",
-    "education": "27",
-    "science & technology": "28",
-    "nonprofits & activism": "29",
-}
-"""Those that can be chosen everywhere: https://developers.google.com/youtube/v3/docs/videoCategories/list."""
 
 SCOPES = ("https://www.googleapis.com/auth/youtube.upload", "https://www.googleapis.com/auth/youtube.force-ssl")
 
@@ -512,7 +493,7 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
         PermanentFailure: something is not within YouTube's limits; nothing was sent.
     """
     title = " ".join(draft.title.split())
-    for wrong in too_much("youtube", title=title):
+    for wrong in [*too_much(YouTube.name, title=title), *not_offered(YouTube.name, category=draft.category)]:
         raise PermanentFailure(f"post.{wrong.field}: {wrong.why}")
     if not title:
         raise PermanentFailure("post.title: is empty, and YouTube wants one")
@@ -527,7 +508,7 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
             "title": title,
             "description": description,
             "tags": tags,
-            "categoryId": _category(draft.category),
+            "categoryId": category_number(draft.category or "people & blogs"),
             "defaultLanguage": draft.language,
             "defaultAudioLanguage": draft.language,
         },
@@ -542,15 +523,6 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
 def _legal(text: str) -> str:
     """The text without the two characters that YouTube refuses."""
     return text.replace("<", "\u2039").replace(">", "\u203a")
-
-
-def _category(name: str) -> str:
-    if not name:
-        return CATEGORIES["people & blogs"]
-    number = CATEGORIES.get(name.strip().lower(), name.strip())
-    if not number.isdigit():
-        raise PermanentFailure(f"post.category: {name!r} is none of YouTube's: {', '.join(CATEGORIES)}, or a number")
-    return number
 
 
 def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft) -> Post:
