@@ -88,6 +88,7 @@ class YouTubeServer:
         videos: those that there are, by id.
         events: names of the network's events so far.
         opened: how many uploads were begun.
+        rotates: whether a renewal gives a new refresh token, and the earlier one is refused from then on.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, uploads_a_day: int = 100) -> None:
@@ -99,6 +100,7 @@ class YouTubeServer:
         self.events: list[str] = []
         self.bodies: list[int] = []
         self.opened = 0
+        self.rotates = False
         self.unlisted: dict[str, int] = {}
         self.forbidden: set[str] = set()
         self.on_event: Callable[[int, str], None] = lambda _index, _name: None
@@ -466,6 +468,10 @@ class _Handler(BaseHTTPRequestHandler):
         granted: dict[str, Any] = {}
         if asked["grant_type"] == "refresh_token":
             account = owner.refresh.get(asked["refresh_token"])
+            if account is not None and owner.rotates:
+                del owner.refresh[asked["refresh_token"]]
+                granted["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
+                owner.refresh[granted["refresh_token"]] = account
         else:
             digest = hashlib.sha256(asked["code_verifier"].encode()).digest()
             challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
