@@ -38,6 +38,9 @@ and fewer than 5 MB only as a whole (https://developers.tiktok.com/doc/content-p
 BLOCK = 256 << 10
 """Bytes that are read and sent at a time."""
 
+QUICK: Seconds = 10.0
+"""How long TikTok may be silent while somebody waits to hear whose account it is."""
+
 HELD_EVERY: Seconds = 4.0
 """While bytes go out, the ledger is told so often that somebody is at it."""
 
@@ -150,7 +153,7 @@ def own_name(token: str, addresses: Mapping[str, str]) -> str:
         Failure: it cannot be asked.
     """
     api = (addresses.get("tiktok") or API).rstrip("/")
-    with _client() as client:
+    with _client(QUICK) as client:
         call = _Calls(client, api, lambda _account, _renewed: token, lambda _limit, _account: None, "")
         name = call.creator().get("creator_username")
     if not isinstance(name, str) or not name:
@@ -472,10 +475,12 @@ class _Calls:
 
 
 @contextmanager
-def _client() -> "Iterator[httpx.Client]":
+def _client(silence: Seconds = 120) -> "Iterator[httpx.Client]":
     import httpx
 
-    with httpx.Client(timeout=httpx.Timeout(60, read=120), headers={"User-Agent": "cm_assets"}) as client:
+    with httpx.Client(
+        timeout=httpx.Timeout(min(silence, 60), read=silence), headers={"User-Agent": "cm_assets"}
+    ) as client:
         yield client
 
 

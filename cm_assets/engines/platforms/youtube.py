@@ -35,6 +35,9 @@ API = "https://www.googleapis.com"
 BLOCK = 1 << 20
 """Bytes that are read and sent at a time."""
 
+QUICK: Seconds = 10.0
+"""How long YouTube may be silent while somebody waits to hear whose account it is."""
+
 NOTED_EVERY: Seconds = 3.0
 """How often the ledger is told how far the upload is, and that it is still being worked on."""
 
@@ -127,7 +130,7 @@ def own_name(token: str, addresses: Mapping[str, str]) -> str:
     Raises:
         Failure: it has none, or cannot be asked.
     """
-    with _client() as client:
+    with _client(QUICK) as client:
         call = _Calls(client, (addresses.get("youtube") or API).rstrip("/"), lambda _account, _renewed: token, "")
         for channel in call.found("/youtube/v3/channels", {"part": "snippet", "mine": "true"})["items"]:
             snippet = channel["snippet"]
@@ -478,11 +481,13 @@ def mark(video_id: str, render_sha256: str) -> str:
 
 
 @contextmanager
-def _client() -> "Iterator[httpx.Client]":
+def _client(silence: Seconds = 300) -> "Iterator[httpx.Client]":
     import httpx
 
     # What is finished is answered late: YouTube looks at it first.
-    with httpx.Client(timeout=httpx.Timeout(60, read=300), headers={"User-Agent": "cm_assets"}) as client:
+    with httpx.Client(
+        timeout=httpx.Timeout(min(silence, 60), read=silence), headers={"User-Agent": "cm_assets"}
+    ) as client:
         yield client
 
 
