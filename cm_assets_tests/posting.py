@@ -38,10 +38,12 @@ class Place:
     Attributes:
         folder: of all of it.
         addresses: where the platforms are.
+        options: of platforms, as `Surroundings` has them.
     """
 
     folder: Path
     addresses: Mapping[str, str] = field(default_factory=dict)
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -100,6 +102,7 @@ class Place:
                 vault=Credentials(database, self.folder),
                 outbox=self.folder / "outbox",
                 addresses=self.addresses,
+                options=self.options,
             )
             draft = draft or self.draft(content)
             return platform_of(platform, surroundings).publish(draft, self.files(content), progress)

@@ -36,7 +36,7 @@ class Fault:
     Attributes:
         on: which: `open`, `put` (of bytes), `state` (of a session), `captions`, `cover`, `list`, `delete`, `token`.
         status: it is answered so, with `reason`, and not processed.
-        cut: it is broken off after this share of its body; what was whole grains is kept.
+        cut: it is broken off after this share of its body; what was whole grains of an upload is kept.
         lost: it is processed, and the answer is lost.
         empty: the session has lost its bytes, and answers 308 without a range.
         gone: the session is not known any more, from after this request on.
@@ -228,12 +228,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         size = int(self.headers.get("content-length", "0"))
+        cut = None if self._fault is None else self._fault.cut
+        wanted = size if cut is None else int(size * cut)
         body = b""
-        while len(body) < size:
-            piece = self.rfile.read(min(1 << 16, size - len(body)))
+        while len(body) < wanted:
+            piece = self.rfile.read(min(1 << 16, wanted - len(body)))
             if not piece:
                 return None
             body += piece
+        if cut is not None:
+            self._reset()
+            return None
         self.owner.happened(f"{self._kind}: body")
         return body
 

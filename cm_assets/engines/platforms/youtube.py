@@ -223,7 +223,7 @@ class YouTube:
         if entry.session and entry.render_sha256 != draft.video.sha256:
             stored, video = self._state_of(call, held, total=None)
             if video is not None:
-                held.note(session="", post=_post(video, entry, draft))
+                held.note(session="", post=_post(video, entry, draft), tries=0)
             elif stored is not None and entry.bytes_sent > stored and entry.tries < LATE_LOOKS:
                 # Its last bytes can still be on their way: whoever sent them may be dead, and the network not.
                 held.note(tries=entry.tries + 1)
@@ -269,7 +269,7 @@ class YouTube:
         if video is None and stored is not None:
             video = self._put(call, held, path, stored, size, progress)
         if video is not None:
-            held.note(session="", post=_post(video, held.entry, draft), bytes_sent=size)
+            held.note(session="", post=_post(video, held.entry, draft), bytes_sent=size, tries=0)
         else:
             self._end_lost(call, held, draft, may_be_whole=held.entry.bytes_sent >= size)
 
@@ -343,7 +343,7 @@ class YouTube:
         if may_be_whole:
             video = self._search(call, mark(entry.video_id, entry.render_sha256))
             if video is not None:
-                held.note(session="", post=_post(video, entry, draft))
+                held.note(session="", post=_post(video, entry, draft), tries=0)
                 return
             if entry.tries < LOOKS:
                 held.note(tries=entry.tries + 1)
