@@ -173,7 +173,7 @@ def says_what_was_not_taken(post: Post, video: Video, faults: list[Fault]) -> No
         assert taken or name in noted
         met = [fault for fault in faults if fault.on == name]
         if name in noted:
-            assert len(met) >= EXTRA_TRIES or any(fault.headers for fault in met), "it was given up too early"
+            assert len(met) >= EXTRA_TRIES, "it was given up too early"
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -225,7 +225,7 @@ def test_one_who_was_taken_for_dead_and_comes_back_makes_no_second_post(tmp_path
 
             server.on_event = stop
             wait_until_stopped(slow.pid)
-            release(place)
+            release_from_the_stopped(place, slow.pid)
             said = attempt(place, "youtube")
             os.kill(slow.pid, signal.SIGCONT)
             slow.end()
@@ -237,10 +237,28 @@ def test_one_who_was_taken_for_dead_and_comes_back_makes_no_second_post(tmp_path
             assert video.sha256 == place.draft().video.sha256
 
 
+def release_from_the_stopped(place: Place, pid: int) -> None:
+    """Let the time of a holder pass who stands still. One who was stopped in the middle of a write goes on first."""
+    import time
+
+    from sqlalchemy.exc import OperationalError
+
+    while True:
+        try:
+            release(place)
+        except OperationalError:
+            os.kill(pid, signal.SIGCONT)
+            time.sleep(0.002)
+            os.kill(pid, signal.SIGSTOP)
+            wait_until_stopped(pid)
+        else:
+            return
+
+
 def wait_until_stopped(pid: int) -> None:
     import time
 
     import psutil
 
-    while psutil.Process(pid).status() != psutil.STATUS_STOPPED:
+    while psutil.Process(pid).status() not in {psutil.STATUS_STOPPED, psutil.STATUS_ZOMBIE}:
         time.sleep(0.01)

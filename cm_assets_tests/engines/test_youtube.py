@@ -259,6 +259,21 @@ def test_captions_and_cover_fail_no_post(posting: Posting, server: YouTubeServer
     assert posting.publish() == post
 
 
+def test_captions_wait_for_a_minute_but_not_for_midnight(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [
+        Fault("captions", status=429, reason="rateLimitExceeded", headers={"Retry-After": "20"}),
+        Fault("cover", status=403, reason="quotaExceeded"),
+    ]
+    with pytest.raises(AskedToWait) as wait:
+        posting.publish()
+    assert wait.value.seconds == 20
+    post = posting.publish()
+    (video,) = server.videos.values()
+    assert video.captions
+    assert [note.split(":")[0] for note in post.notes] == ["cover"]
+    assert "midnight in California" in post.notes[0]
+
+
 def test_another_render_of_a_posted_video_is_not_posted_beside_it(posting: Posting, server: YouTubeServer) -> None:
     posting.publish()
     with pytest.raises(PermanentFailure, match="shows an earlier render"):

@@ -62,6 +62,9 @@ FORGOTTEN = (
 EXTRA_TRIES = 3
 """How often captions and cover are tried; the video is there without them."""
 
+EXTRA_PATIENCE: Seconds = 60.0
+"""The longest wait that YouTube may ask for before another of these tries."""
+
 TAKEN = LIMITS["youtube"]
 
 MAX_COVER = 2_000_000
@@ -384,7 +387,7 @@ class YouTube:
             except PermanentFailure as failure:
                 held.note(notes=(*held.entry.notes, f"{name}: {failure}"))
             except Failure as failure:
-                if tried < EXTRA_TRIES and not isinstance(failure, AskedToWait):
+                if tried < EXTRA_TRIES and getattr(failure, "seconds", 0.0) <= EXTRA_PATIENCE:
                     raise
                 held.note(notes=(*held.entry.notes, f"{name}: {failure}"))
             held.note(done=(*held.entry.done, name), tries=0)
