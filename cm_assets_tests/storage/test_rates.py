@@ -113,6 +113,15 @@ def test_a_full_day_lasts_as_long_as_it_does(now: datetime, hours: int) -> None:
     assert windows.window_start(day, end) == end
 
 
+def test_every_pair_of_limits_that_is_taken_can_be_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CM_RATES", "youtube=50/day,1/second,3/minute,10/hour; openai=1/minute,60/hour")
+    limited = Rates(f"sqlite:///{tmp_path / 'rates.sqlite'}", Settings(home=tmp_path).rates)
+    for service in ("youtube", "openai"):
+        limited.take(service)
+        with pytest.raises(AskedToWait):
+            limited.take(service)
+
+
 def test_the_day_s_number_is_the_user_s_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("CM_RATES", "youtube=2/day")
     chosen = Rates(f"sqlite:///{tmp_path / 'rates.sqlite'}", Settings(home=tmp_path).rates)
@@ -147,7 +156,11 @@ def test_settings_say_limits_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["openai=ten/minute", "openai=10/fortnight", "openai=0/day", "nobody=1/day", "openai"]
+    "wrong",
+    [
+        *("openai=ten/minute", "openai=10/fortnight", "openai=0/day", "nobody=1/day", "openai"),
+        *("youtube=2/hour,50/day", "youtube=50/hour,50/day", "youtube=60/day,50/hour,50/hour"),
+    ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("CM_RATES", wrong)
