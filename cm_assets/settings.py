@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -25,8 +26,8 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
     "tiktok_info": ((20, 60.0),),
     "tiktok_status": ((30, 60.0),),
 }
-"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project, TikTok 15 for an account,
-for which it counts three kinds of calls."""
+"""Limits that the services themselves have: YouTube begins 100 uploads for a project from midnight to midnight in
+California (`models.days`), TikTok 15 in 24 hours for an account, for which it counts three kinds of calls."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
@@ -50,7 +51,12 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
         found = [re.fullmatch(r"\s*([1-9]\d{0,8})\s*/\s*(second|minute|hour|day)\s*", one) for one in limits.split(",")]
         if not all(found):
             raise ValueError(f"{part!r} is no limit: say it as in openai=10/minute,500/day")
-        rates[service.strip()] = tuple((int(one[1]), _UNITS[one[2]]) for one in found if one)
+        limits_of_it = tuple((int(one[1]), _UNITS[one[2]]) for one in found if one)
+        ordered = sorted(limits_of_it, key=lambda limit: limit[1])
+        for (few, short), (many, long) in pairwise(ordered):
+            if short == long or many <= few or many / long > few / short:
+                raise ValueError(f"{part!r} has two limits of which one makes the other idle: leave that out")
+        rates[service.strip()] = limits_of_it
     return rates
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0008"
+HEAD = "0009"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D

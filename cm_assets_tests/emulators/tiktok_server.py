@@ -120,6 +120,8 @@ class TikTokServer:
         counts: whether the status says how many bytes came.
         lag: status calls that still tell the state before the newest chunk.
         events: what happened on the network.
+        access, refresh: the tokens that are taken. A refresh token is taken once: its renewal gives another one.
+        expires_in: seconds for which an access token is given.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class TikTokServer:
         self.limited, self.audited = limited, audited
         self.counts = True
         self.lag = 0
+        self.expires_in = 86400
         self.uploads: list[Upload] = []
         self.events: list[str] = []
         self.requests: list[tuple[str, Any]] = []
@@ -156,8 +159,8 @@ class TikTokServer:
         }
         self._lock = threading.RLock()
         self._numbers = itertools.count()
-        self._access: dict[str, tuple[str, set[str]]] = {}
-        self._refresh: dict[str, tuple[str, str]] = {}
+        self.access: dict[str, tuple[str, set[str]]] = {}
+        self.refresh: dict[str, tuple[str, str]] = {}
         self._codes: dict[str, dict[str, str]] = {}
         self._calls: dict[tuple[str, str], deque[float]] = {}
         handler = type("Handler", (_Handler,), {"owner": self})
@@ -184,12 +187,21 @@ class TikTokServer:
     def token(self, owner: str = "someone", scopes: str = "user.info.basic,video.publish,video.upload") -> str:
         """An access token of an account."""
         found = "act." + hashlib.sha256(f"{owner} {scopes}".encode()).hexdigest()[:24]
-        self._access[found] = owner, set(scopes.split(","))
+        self.access[found] = owner, set(scopes.split(","))
         return found
+
+    def consent(
+        self, owner: str = "someone", scopes: str = "user.info.basic,video.publish,video.upload"
+    ) -> dict[str, str]:
+        """The tokens of an account that has given its consent."""
+        access, refresh = "act." + secrets.token_hex(12), "rft." + secrets.token_hex(12)
+        self.access[access] = owner, set(scopes.split(","))
+        self.refresh[refresh] = owner, scopes
+        return {"access_token": access, "refresh_token": refresh}
 
     def end_tokens(self) -> None:
         """All access tokens end."""
-        self._access.clear()
+        self.access.clear()
 
     def end_addresses(self) -> None:
         """All upload addresses end, as they do after an hour."""
@@ -220,9 +232,9 @@ class TikTokServer:
         with self._lock:
             self.requests.append((kind, body))
             token = authorization.removeprefix("Bearer ")
-            if token not in self._access:
+            if token not in self.access:
                 raise _Refused("access_token_invalid")
-            owner, scopes = self._access[token]
+            owner, scopes = self.access[token]
             self._count(kind, token)
             if kind == "status":
                 return self._status(owner, body)
@@ -380,19 +392,15 @@ class TikTokServer:
                 if known["redirect_uri"] != asked.get("redirect_uri"):
                     return 400, {"error": "invalid_request", "error_description": "Redirect_uri is not matched."}
                 owner, scopes = "someone", known["scope"]
-            elif asked.get("grant_type") == "refresh_token" and asked.get("refresh_token") in self._refresh:
-                owner, scopes = self._refresh.pop(asked["refresh_token"])
+            elif asked.get("grant_type") == "refresh_token" and asked.get("refresh_token") in self.refresh:
+                owner, scopes = self.refresh.pop(asked["refresh_token"])
             else:
                 return 400, {"error": "invalid_grant", "error_description": "Refresh token is invalid or expired."}
-            access, refresh = "act." + secrets.token_hex(12), "rft." + secrets.token_hex(12)
-            self._access[access] = owner, set(scopes.split(","))
-            self._refresh[refresh] = owner, scopes
-        return 200, {
-            "access_token": access,
-            "expires_in": 86400,
+            granted = self.consent(owner, scopes)
+        return 200, granted | {
+            "expires_in": self.expires_in,
             "open_id": f"open-{owner}",
             "refresh_expires_in": 31536000,
-            "refresh_token": refresh,
             "scope": scopes,
             "token_type": "Bearer",
         }

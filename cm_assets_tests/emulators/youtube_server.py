@@ -36,7 +36,7 @@ class Fault:
     Attributes:
         on: which: `open`, `put` (of bytes), `state` (of a session), `captions`, `cover`, `list`, `delete`, `token`.
         status: it is answered so, with `reason`, and not processed.
-        cut: it is broken off after this share of its body; what was whole grains is kept.
+        cut: it is broken off after this share of its body; what was whole grains of an upload is kept.
         lost: it is processed, and the answer is lost.
         empty: the session has lost its bytes, and answers 308 without a range.
         gone: the session is not known any more, from after this request on.
@@ -88,6 +88,7 @@ class YouTubeServer:
         videos: those that there are, by id.
         events: names of the network's events so far.
         opened: how many uploads were begun.
+        rotates: whether a renewal gives a new refresh token, and the earlier one is refused from then on.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, uploads_a_day: int = 100) -> None:
@@ -99,6 +100,7 @@ class YouTubeServer:
         self.events: list[str] = []
         self.bodies: list[int] = []
         self.opened = 0
+        self.rotates = False
         self.unlisted: dict[str, int] = {}
         self.forbidden: set[str] = set()
         self.on_event: Callable[[int, str], None] = lambda _index, _name: None
@@ -226,12 +228,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         size = int(self.headers.get("content-length", "0"))
+        cut = None if self._fault is None else self._fault.cut
+        wanted = size if cut is None else int(size * cut)
         body = b""
-        while len(body) < size:
-            piece = self.rfile.read(min(1 << 16, size - len(body)))
+        while len(body) < wanted:
+            piece = self.rfile.read(min(1 << 16, wanted - len(body)))
             if not piece:
                 return None
             body += piece
+        if cut is not None:
+            self._reset()
+            return None
         self.owner.happened(f"{self._kind}: body")
         return body
 
@@ -466,6 +473,10 @@ class _Handler(BaseHTTPRequestHandler):
         granted: dict[str, Any] = {}
         if asked["grant_type"] == "refresh_token":
             account = owner.refresh.get(asked["refresh_token"])
+            if account is not None and owner.rotates:
+                del owner.refresh[asked["refresh_token"]]
+                granted["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
+                owner.refresh[granted["refresh_token"]] = account
         else:
             digest = hashlib.sha256(asked["code_verifier"].encode()).digest()
             challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
