@@ -31,6 +31,11 @@ for which it counts three kinds of calls."""
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
 
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+"""Of x264's."""
+
 STOCK_KEYS = {"pexels": "PEXELS_API_KEY", "pixabay": "PIXABAY_API_KEY"}
 """Variables of the keys of the footage sources that need one. Only whether they are set is looked at here."""
 
@@ -51,6 +56,7 @@ _EXPECTED: Mapping[str, str] = {
     "min_free": _SIZE,
     "notify": "must be names of small letters, digits and hyphens, apart by commas",
     "tiktok_mode": "must be direct or inbox",
+    "x264_preset": "must be a preset of x264, such as superfast or veryfast",
 }
 """Of the fields that do not say it themselves."""
 
@@ -167,7 +173,7 @@ class Settings(BaseSettings):
     speech_voice: str = ""
     opentts_voice: str = ""
     ffmpeg: Path | None = None
-    x264_preset: str = "superfast"
+    x264_preset: Preset = "superfast"
     openai_model: str = "gpt-5-mini"
     prices: Annotated[Mapping[str, tuple[Decimal, ...]], NoDecode] = {}
     budget_per_video: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
@@ -190,6 +196,24 @@ class Settings(BaseSettings):
     def _is_postgres(cls, url: str) -> str:
         if url and not url.startswith("postgresql://"):
             raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
+        return url
+
+    @field_validator("pexels_url", "pixabay_url", "youtube_url", "tiktok_url", mode="after")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("must be an address that begins with https:// or http://")
+        return url
+
+    @field_validator("artifacts_url", mode="after")
+    @classmethod
+    def _is_known_store(cls, url: str) -> str:
+        protocol, mark, _ = url.partition("://")
+        if mark:
+            from fsspec import available_protocols
+
+            if protocol.rpartition("::")[2] not in available_protocols():
+                raise ValueError(f"{protocol!r} is no kind of store; it must be a folder, or as in s3://bucket/folder")
         return url
 
     _split = field_validator("voices", "footage", "notify", mode="before")(_names)

@@ -68,6 +68,21 @@ def test_nonsense_is_refused_by_its_variable_and_with_what_is_expected(
     assert not re.search("Input|Value error|parse|valid ", line)
 
 
+@pytest.mark.parametrize("name", ["artifacts_url", "pexels_url", "pixabay_url", "tiktok_url", "youtube_url"])
+def test_an_address_of_no_kind_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CM_{name.upper()}", "s3x://bucket/folder")
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    assert re.match(rf"cm: CM_{name.upper()}: .*must be ", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "url", ["/mnt/here", "s3://bucket/folder", "file:///mnt/there", "memory://x", "simplecache::s3://b"]
+)
+def test_stores_of_known_kinds_are_taken(url: str) -> None:
+    assert Settings(artifacts_url=url).artifacts == url
+
+
 def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CM_MAX_DISK", "much")
     monkeypatch.setenv("CM_NOTIFY", "A,B,c")
