@@ -198,24 +198,6 @@ class Settings(BaseSettings):
             raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
         return url
 
-    @field_validator("pexels_url", "pixabay_url", "youtube_url", "tiktok_url", mode="after")
-    @classmethod
-    def _is_web(cls, url: str) -> str:
-        if url and not re.match(r"https?://[^/\s]", url):
-            raise ValueError("must be an address that begins with https:// or http://")
-        return url
-
-    @field_validator("artifacts_url", mode="after")
-    @classmethod
-    def _is_known_store(cls, url: str) -> str:
-        protocol, mark, _ = url.partition("://")
-        if mark:
-            from fsspec import available_protocols
-
-            if protocol.rpartition("::")[2] not in available_protocols():
-                raise ValueError(f"{protocol!r} is no kind of store; it must be a folder, or as in s3://bucket/folder")
-        return url
-
     _split = field_validator("voices", "footage", "notify", mode="before")(_names)
 
     @field_validator("rates", mode="before")
@@ -242,6 +224,24 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
+
+    @field_validator("pexels_url", "pixabay_url", "youtube_url", "tiktok_url", mode="after")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("must be an address that begins with https:// or http://")
+        return url
+
+    @field_validator("artifacts_url", mode="after")
+    @classmethod
+    def _is_known_store(cls, url: str) -> str:
+        protocol, mark, _ = url.partition("://")
+        if mark:
+            from fsspec import available_protocols
+
+            if protocol.rpartition("::")[2] not in available_protocols():
+                raise ValueError(f"{protocol!r} is no kind of store; it must be a folder, or as in s3://bucket/folder")
+        return url
 
     @property
     def artifacts(self) -> str:
