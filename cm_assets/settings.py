@@ -11,7 +11,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, StringConstraints, field_validator
+from pydantic import ByteSize, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 RATED = (
@@ -32,8 +32,34 @@ California (`models.days`), TikTok 15 in 24 hours for an account, for which it c
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
 
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+"""Of x264's."""
+
 STOCK_KEYS = {"pexels": "PEXELS_API_KEY", "pixabay": "PIXABAY_API_KEY"}
 """Variables of the keys of the footage sources that need one. Only whether they are set is looked at here."""
+
+_SIZE, _DOLLARS = "must be a size such as 500MB or 50GB", "must be US dollars, such as 1.50, and more than 0"
+_COUNT, _DAYS = "must be a whole number from 1 to 100", "must be a number of days, such as 30, and at most 36500"
+
+_EXPECTED: Mapping[str, str] = {
+    "allow_private_hosts": "must be true or false",
+    "budget_per_day": _DOLLARS,
+    "budget_per_video": _DOLLARS,
+    "cache_bytes": _SIZE,
+    "footage_cache_bytes": _SIZE,
+    "keep_days": _DAYS,
+    "keep_intermediates_days": _DAYS,
+    "max_concurrent_runs": _COUNT,
+    "max_disk": _SIZE,
+    "max_lost_runs": _COUNT,
+    "min_free": _SIZE,
+    "notify": "must be names of small letters, digits and hyphens, apart by commas",
+    "tiktok_mode": "must be direct or inbox",
+    "x264_preset": "must be a preset of x264, such as superfast or veryfast",
+}
+"""Of the fields that do not say it themselves."""
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -47,7 +73,10 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         service, _, limits = part.partition("=")
         if service.strip() not in RATED:
-            raise ValueError(f"{service.strip()!r} is no service that is called; known: {', '.join(RATED)}")
+            raise ValueError(
+                f"{service.strip()!r} is no service that is called; say it as in openai=10/minute,500/day; "
+                f"known: {', '.join(RATED)}"
+            )
         found = [re.fullmatch(r"\s*([1-9]\d{0,8})\s*/\s*(second|minute|hour|day)\s*", one) for one in limits.split(",")]
         if not all(found):
             raise ValueError(f"{part!r} is no limit: say it as in openai=10/minute,500/day")
@@ -75,8 +104,18 @@ def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
     return prices
 
 
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with settings: the variable, and what is expected there. Never the value, which may be a secret."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = str(item["loc"][0])
+        said = str(item["ctx"]["error"]) if item["type"] == "value_error" else _EXPECTED.get(name, item["msg"])
+        found.append(f"CM_{name.upper()}: {said}")
+    return list(dict.fromkeys(found))
+
+
 class Settings(BaseSettings):
-    """What can be configured. Each field is the variable `CM_<FIELD>`.
+    """What can be configured. Each field is the variable `CM_<FIELD>`; one that is empty is not set.
 
     Attributes:
         home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
@@ -119,7 +158,7 @@ class Settings(BaseSettings):
         min_free: bytes that stay free on their disks.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CM_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = Path(".cm")
     artifacts_url: str = ""
@@ -140,7 +179,7 @@ class Settings(BaseSettings):
     speech_voice: str = ""
     opentts_voice: str = ""
     ffmpeg: Path | None = None
-    x264_preset: str = "superfast"
+    x264_preset: Preset = "superfast"
     openai_model: str = "gpt-5-mini"
     prices: Annotated[Mapping[str, tuple[Decimal, ...]], NoDecode] = {}
     budget_per_video: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
@@ -152,7 +191,7 @@ class Settings(BaseSettings):
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
-    cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+    cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(2_000_000_000)
     keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
     keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
@@ -191,6 +230,24 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
+
+    @field_validator("pexels_url", "pixabay_url", "youtube_url", "tiktok_url", mode="after")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("must be an address that begins with https:// or http://")
+        return url
+
+    @field_validator("artifacts_url", mode="after")
+    @classmethod
+    def _is_known_store(cls, url: str) -> str:
+        protocol, mark, _ = url.partition("://")
+        if mark:
+            from fsspec import available_protocols
+
+            if protocol.rpartition("::")[2] not in available_protocols():
+                raise ValueError(f"{protocol!r} is no kind of store; it must be a folder, or as in s3://bucket/folder")
+        return url
 
     @property
     def artifacts(self) -> str:

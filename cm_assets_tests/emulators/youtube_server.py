@@ -12,16 +12,13 @@ processed, it was answered. A test that kills its client there has killed it eve
 import hashlib
 import json
 import secrets
-import socket
-import struct
-import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 GRAIN = 256 * 1024
 """Bytes are kept in pieces of this size."""
@@ -80,7 +77,7 @@ class Video:
     cover: bytes = b""
 
 
-class YouTubeServer:
+class YouTubeServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -92,6 +89,8 @@ class YouTubeServer:
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, uploads_a_day: int = 100) -> None:
+        super().__init__(_Handler)
+        self.url = self.address
         self.faults = list(faults)
         self.uploads_a_day = uploads_a_day
         self.videos: dict[str, Video] = {}
@@ -108,22 +107,6 @@ class YouTubeServer:
         self.refresh: dict[str, str] = {}
         self.codes: dict[str, tuple[str, str]] = {}
         self.unticked: set[str] = set()
-        self.lock = threading.RLock()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def connected(self, account: str = "channel") -> dict[str, Any]:
         """What is stored for an account that has given its consent."""
@@ -154,19 +137,8 @@ class YouTubeServer:
         return None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that was killed is no error of the server's."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[YouTubeServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._serve()
@@ -515,8 +487,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, {"error": {"code": status, "message": said["message"], "errors": [said]}}, headers or {})
 
     def _reset(self) -> None:
-        """Break the connection off, as a network does: the client's next read or write fails."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
+        self.reset()
         self.owner.happened(f"{self._kind}: broken off")
