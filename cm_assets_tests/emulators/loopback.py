@@ -80,6 +80,12 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
 
+    def end_headers(self) -> None:
+        """End the head of an answer; it says that the connection is closed after it, so that nobody sends more."""
+        if self.close_connection:
+            self.send_header("Connection", "close")
+        super().end_headers()
+
     def send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
         """Send an answer."""
         self.head(status, {"Content-Length": str(len(content)), **headers})
