@@ -31,6 +31,7 @@ from typing import Any
 
 import dagster as dg
 from bench_home import REQUEST, BenchHome, bench_home, header
+from goals import Goals
 
 from cm_assets.client import Client
 from cm_assets.lifecycle.projection import CURSOR, Projection
@@ -42,7 +43,7 @@ from cm_assets.storage.artifacts import ArtifactStore
 
 TEMPLATE = "grown-000000"
 SMALL, FULL = (100, 1000), (100, 1000, 10_000, 50_000)
-FLAT = 2.0
+GOAL = 2.0
 
 KINDS = ("ASSET_MATERIALIZATION", "PIPELINE_ENQUEUED", "PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_SUCCESS")
 
@@ -202,11 +203,13 @@ def main() -> None:
     against = sizes.index(1000)
     growth = f"x from {sizes[against - 1 if len(sizes) == len(SMALL) else against]:,}"
     print(f"\n{'milliseconds, median':<28}{''.join(f'{size:>9,}' for size in sizes)}{growth:>14}{'goal':>6}")
+    goals = Goals()
     for what in table[0]:
         figures = [row[what] for row in table]
         ratio = figures[-1] / figures[0 if len(sizes) == len(SMALL) else against]
-        verdict = "met" if ratio <= FLAT else "missed"
-        print(f"{what:<28}{''.join(f'{one:>9.1f}' for one in figures)}{ratio:>14.2f}{FLAT:>6.0f}  {verdict}")
+        verdict = goals.judge(what, met=ratio <= GOAL)
+        print(f"{what:<28}{''.join(f'{one:>9.1f}' for one in figures)}{ratio:>14.2f}{GOAL:>6.0f}  {verdict}")
+    goals.end()
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ from pathlib import Path
 import peers
 import yaml
 from bench_home import REQUEST, BenchHome, bench_home, bury, cpu, figures, header, stock_home
+from goals import Goals
 
 GOALS = {"first": 1.2, "done": 2.0, "submit": 1.5, "inbox": 1.5, "cpu": 1.0, "stock": 8.0}
 
@@ -82,9 +83,12 @@ def dropped(home: BenchHome, launches: int, goal: float = GOALS["inbox"]) -> Row
     return "inbox file -> first step", taken, goal
 
 
-def show(name: str, values: list[float], goal: float | None) -> None:
+def show(goals: Goals, name: str, values: list[float], goal: float | None) -> None:
     median, most = figures(values)
-    wanted, said = (f"{goal:.1f}", "met" if median <= goal else f"missed, x{median / goal:.1f}") if goal else ("", "")
+    wanted, said = "", ""
+    if goal:
+        wanted, said = f"{goal:.1f}", goals.judge(name, met=median <= goal)
+        said += "" if median <= goal else f", x{median / goal:.1f}"
     high = f"{most:8.3f}" if len(values) > 1 else " " * 8
     print(f"{name:<36}{median:8.3f}{high}{wanted:>8}  {said}", flush=True)
 
@@ -94,6 +98,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="60 launches of each instead of 20")
     parser.add_argument("--launches", type=int)
     options = parser.parse_args()
+    goals = Goals()
     launches = options.launches or (60 if options.full else 20)
     print(header())
     print(f"{launches} launches of each\n\n{'seconds':<36}{'p50':>8}{'p95':>8}{'goal':>8}", flush=True)
@@ -106,7 +111,7 @@ def main() -> None:
         rows, said = graphql(home, launches)
         rows += [submitted(home, launches), dropped(home, launches)]
         for row in rows:
-            show(*row)
+            show(goals, *row)
         for line in home.locked()[:5]:
             print(line)
     ours = figures(rows[1][1])[0]
@@ -115,7 +120,7 @@ def main() -> None:
         if isinstance(chains, str):
             print(f"{peer:<12}{chains}")
             continue
-        show(f"{peer}, submitted -> first step", [first for first, _ in chains], None)
+        show(goals, f"{peer}, submitted -> first step", [first for first, _ in chains], None)
         median, most = figures([last for _, last in chains])
         print(
             f"{peer + ', submitted -> last step done':<36}{median:8.3f}{most:8.3f}{f'x{ours / median:.0f}':>8}",
@@ -127,9 +132,13 @@ def main() -> None:
         stock_home(Path(name)) as home,
     ):
         home.client.settings.inbox.mkdir(parents=True, exist_ok=True)
-        for row in (submitted(home, STOCK_LAUNCHES, GOALS["stock"]), dropped(home, STOCK_LAUNCHES, GOALS["stock"])):
-            show(*row)
+        for what, values, goal in (
+            submitted(home, STOCK_LAUNCHES, GOALS["stock"]),
+            dropped(home, STOCK_LAUNCHES, GOALS["stock"]),
+        ):
+            show(goals, f"{what}, stock", values, goal)
     print(f"load at the end: {os.getloadavg()[0]:.1f}")
+    goals.end()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import corpus
 import psutil
+from goals import Goals
 
 from cm_assets.media import ass, captions, cover, soundtrack
 from cm_assets.media.composition import Look, SegmentCache, ShotPicture, compose
@@ -45,6 +47,14 @@ WIDTH, HEIGHT = 1080, 1920
 LOUDNESS = -26.0
 """LUFS of the narration."""
 STYLE = Captions(style="bold")
+
+GOALS = {
+    "ratio to the floor": 1.7,
+    "CPU s per output s": 1.5,
+    "one caption changed, ratio to a full render": 0.2,
+    "peak memory of the tree, MB": 700.0,
+}
+"""The most that each may be, of those that are measured."""
 
 TOPICS = ("rocket", "coffee", "ocean", "music", "money", "robot", "garden", "train", "book", "city")
 
@@ -276,10 +286,18 @@ def main() -> None:
     ffmpeg = find(options.ffmpeg)
     with tempfile.TemporaryDirectory(dir=options.work) as name:
         folder = Path(name)
-        print(json.dumps(measured(options, ffmpeg, folder), indent=1))
+        found = measured(options, ffmpeg, folder)
+    goals = Goals()
+    said = {
+        f"{what}, at most {most:g}": goals.judge(what, met=found[what] <= most)
+        for what, most in GOALS.items()
+        if what in found
+    }
+    print(json.dumps(found | {"goals": said}, indent=1))
+    goals.end()
 
 
-def measured(options: argparse.Namespace, ffmpeg: Ffmpeg, folder: Path) -> dict[str, object]:
+def measured(options: argparse.Namespace, ffmpeg: Ffmpeg, folder: Path) -> dict[str, Any]:
     seconds = options.memory or SECONDS
     job = a_job(options, ffmpeg, seconds)
     first, second = folder / "one", folder / "two"

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import dagster as dg
 from bench_home import REQUEST, STEPS, bench_home, bury, cpu, header
+from goals import Goals
 
 CONCURRENT = 8
 GOAL_A_MINUTE, GOAL_CPU = 60.0, 1.0
@@ -57,18 +58,19 @@ def main() -> None:
     once = sum(made[stage, f"video-{number}"] == 1 for stage in STEPS for number in range(count))
     rate = 60 * count / took
     print(f"{count} videos, {CONCURRENT} at once, {took:.0f} s\n\n{'':<36}{'figure':>10}{'goal':>8}")
-    print(f"{'videos a minute':<36}{rate:>10.1f}{GOAL_A_MINUTE:>8.0f}  {verdict(rate >= GOAL_A_MINUTE)}")
-    print(f"{'CPU seconds a video, all processes':<36}{used:>10.2f}{GOAL_CPU:>8.1f}  {verdict(used <= GOAL_CPU)}")
-    print(f"{'videos done':<36}{done:>10}{count:>8}  {verdict(done == count)}")
-    print(f"{'stages made exactly once':<36}{once:>10}{count * len(STEPS):>8}  {verdict(once == count * len(STEPS))}")
-    print(f"{'database is locked, in all logs':<36}{len(locked):>10}{0:>8}  {verdict(not locked)}")
+    goals, stages = Goals(), count * len(STEPS)
+    for what, figure, goal, met in (
+        ("videos a minute", f"{rate:.1f}", f"{GOAL_A_MINUTE:.0f}", rate >= GOAL_A_MINUTE),
+        ("CPU seconds a video, all processes", f"{used:.2f}", f"{GOAL_CPU:.1f}", used <= GOAL_CPU),
+        ("videos done", done, count, done == count),
+        ("stages made exactly once", once, stages, once == stages),
+        ("database is locked, in all logs", len(locked), 0, not locked),
+    ):
+        print(f"{what:<36}{figure:>10}{goal:>8}  {goals.judge(what, met=met)}")
     print(f"runs: {', '.join(f'{number} {status}' for status, number in runs.items())}")
     for line in locked[:5]:
         print(line)
-
-
-def verdict(met: bool) -> str:
-    return "met" if met else "missed"
+    goals.end()
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from typing import Any
 import httpx
 import psutil
 from bench_home import header
+from goals import Goals
 
 from cm_assets_tests.emulators.youtube_server import YouTubeServer
 from cm_assets_tests.posting import Place
@@ -113,11 +114,13 @@ def main() -> None:
     print(f"{'curl, MB/s':<44}{size / statistics.median(theirs for theirs, _, _ in pairs):>10.0f}")
     print(f"{'the client, MB/s':<44}{size / statistics.median(took for _, took, _ in pairs):>10.0f}")
     ratio = statistics.median(ratios)
-    said = "met" if ratio >= GOAL_RATIO else "missed"
+    goals = Goals()
+    said = goals.judge("the client against curl", met=ratio >= GOAL_RATIO)
     print(f"{'the client against curl (median of pairs)':<44}{ratio:>10.2f}{GOAL_RATIO:>8.1f}  {said}")
-    said = "met" if memory <= GOAL_MEMORY else "missed"
+    said = goals.judge("peak memory", met=memory <= GOAL_MEMORY)
     print(f"{'peak memory above idle, MB':<44}{memory:>10.1f}{GOAL_MEMORY:>8.0f}  {said}")
     print(f"single pairs: {', '.join(f'{one:.2f}' for one in ratios)}")
+    goals.end()
 
 
 if __name__ == "__main__":

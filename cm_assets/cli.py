@@ -49,9 +49,10 @@ def make(
     new: Annotated[bool, typer.Option("--new", help="Make another one, even if this was asked for before.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a video: submit the request, follow it to its end, and say where everything lies.
+    """Make a video, and say where everything lies.
 
-    A request that was made before is shown, one that was interrupted is resumed.
+    The request is submitted and followed to its end. One that was made before is shown, one that was interrupted is
+    resumed.
     """
     from cm_assets.cli_follow import follow, interrupted, show
     from cm_assets.client import Client
@@ -88,7 +89,7 @@ def submit(
     new: Annotated[bool, typer.Option("--new", help="Make another one, even if this was asked for before.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Ask for a video and return at once; `cm up`, wherever it runs for this home, makes it."""
+    """Ask for a video and return at once. `cm up`, wherever it runs for this home, makes it."""
     from cm_assets.client import Client
 
     client = Client(settings())
@@ -125,7 +126,7 @@ def up(
 
 @app.command()
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what is installed, configured and reachable, what is missing, and how to get it."""
+    """Say what is there, what is missing, and how to get it. That is: installed, configured and reachable."""
     from cm_assets.cli_doctor import examine, report
 
     findings = examine(settings())

@@ -30,7 +30,7 @@ def calendar(
     last: Annotated[str | None, typer.Option("--to", metavar="DATE", help="Last day of the backfill.")] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what the calendar has due, what was the last, and what is wrong with it (exit code 2)."""
+    """Say what the calendar has due. Also what was the last, and what is wrong with it (exit code 2)."""
     client = Client(settings())
     if backfill is not None:
         _backfill(client, backfill, _day("--from", first, as_json), _day("--to", last, as_json), as_json=as_json)

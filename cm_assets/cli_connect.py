@@ -33,7 +33,7 @@ def connect(
     forget: Annotated[bool, typer.Option("--forget", help="Forget the account instead.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Connect an account of a platform, or show those that are connected."""
+    """Connect an account of a platform, or show those there are."""
     from cm_assets.engines.platforms.catalogue import connectable, service_of
     from cm_assets.resources import vault
 

@@ -12,17 +12,18 @@ from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cm_assets.models.base import Failure, PermanentFailure
+from cm_assets.models.base import AskedToWait, Failure, PermanentFailure
 from cm_assets.settings import STOCK_KEYS, Settings
 
 if TYPE_CHECKING:
     from cm_assets.models.protocols import VoiceServer
+    from cm_assets.storage.credentials import Credentials
 
 NEEDED_SPACE = 2_000_000_000
 """Bytes that some videos in the making need."""
 
 PATIENCE = 3.0
-"""Seconds for all voice servers together."""
+"""Seconds for all voice servers together, and for all accounts."""
 
 MOST_VOICES = 20
 """Voices of an engine that are named."""
@@ -143,10 +144,11 @@ def _some(voices: Collection[str]) -> str:
     return ", ".join(name[:60] for name in list(voices)[:MOST_VOICES]) + more
 
 
-def _at_once(questions: Mapping[str, Callable[[], str]]) -> dict[str, tuple[bool, str]]:
+def _at_once(questions: Mapping[str, Callable[[], str]], *, to_the_end: bool = False) -> dict[str, tuple[bool, str]]:
     """Ask all at the same time and wait for none longer than `PATIENCE`: whether each is fine, and what it said.
 
-    In threads of their own that nobody waits for: looking a name up may take long, and cannot be cut short.
+    In threads of their own that nobody waits for: looking a name up may take long, and cannot be cut short. Where a
+    question must come to its end, the process lives until it has.
     """
     answers = dict.fromkeys(questions, (False, f"no answer within {PATIENCE:g} s"))
     until = time.monotonic() + PATIENCE
@@ -157,7 +159,7 @@ def _at_once(questions: Mapping[str, Callable[[], str]]) -> dict[str, tuple[bool
         except Failure as failure:
             answers[name] = (False, str(failure))
 
-    threads = [threading.Thread(target=ask, args=(name,), daemon=True) for name in questions]
+    threads = [threading.Thread(target=ask, args=(name,), daemon=not to_the_end) for name in questions]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -243,15 +245,42 @@ def _platforms(settings: Settings) -> str:
     from cm_assets.resources import vault
 
     accounts, lines = vault(settings), [f"outbox: {settings.channel}"]
+    asked: dict[str, Callable[[], str]] = {}
     try:
         for platform in connectable():
             names = accounts.accounts(platform)
-            for name in names:
-                accounts.get(platform, name)  # it can be opened with the key that is here
-            lines.append(f"{platform}: {', '.join(names) or f'not connected; cm connect {platform}'}")
+            asked |= {f"{platform}: {name}": partial(_consent, settings, accounts, platform, name) for name in names}
+            lines += [] if names else [f"{platform}: not connected; cm connect {platform}"]
     except SQLAlchemyError:
         raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    # Not given up in the middle: with the answer to a renewal, a platform's only valid refresh token would be lost.
+    answers = _at_once(asked, to_the_end=True)
+    lines += [f"{account}, {said}" if fine else f"{account}: {said}" for account, (fine, said) in answers.items()]
+    if not all(fine for fine, _ in answers.values()):
+        raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)
+
+
+def _consent(settings: Settings, accounts: "Credentials", platform: str, account: str) -> str:
+    """Whether an account's consent holds, as the platform says.
+
+    Raises:
+        Failure: it does not, or that cannot be found out.
+    """
+    from cm_assets.engines.platforms.catalogue import own_name, service_of
+    from cm_assets.engines.platforms.oauth import Tokens
+
+    service = service_of(platform, settings.addresses)
+    assert service is not None
+    token = Tokens(service, accounts)
+    try:
+        try:
+            own = own_name(platform, token(account), settings.addresses)
+        except PermanentFailure:
+            own = own_name(platform, token(account, renewed=True), settings.addresses)
+    except AskedToWait as wait:
+        return f"connected; {wait}"
+    return "connected" if own == account else f"connected as {own}"
 
 
 def _costs(settings: Settings) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from cm_assets.lifecycle.documents import RequestError
-from cm_assets.settings import Settings
+from cm_assets.settings import Settings, problems
 
 if TYPE_CHECKING:
     from cm_assets.client import Client
@@ -31,8 +31,8 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        for item in error.errors():
-            typer.echo(f"cm: CM_{'_'.join(map(str, item['loc'])).upper()}: {item['msg']}", err=True)
+        for problem in problems(error):
+            typer.echo(f"cm: {problem}", err=True)
         raise typer.Exit(2) from None
 
 

@@ -28,6 +28,8 @@ app = typer.Typer()
 @app.command()
 def status(video: VideoArgument, as_json: JsonOption = False) -> None:
     """Say where a video stands."""
+    from rich.console import Console
+
     from cm_assets.cli_list import show_status
 
     client = Client(settings())
@@ -35,7 +37,7 @@ def status(video: VideoArgument, as_json: JsonOption = False) -> None:
     if as_json:
         print_json(json.loads(found.model_dump_json()))
     else:
-        show_status(found)
+        show_status(found, Console())
 
 
 @app.command(name="list")
@@ -51,6 +53,8 @@ def list_videos(
     as_json: JsonOption = False,
 ) -> None:
     """List videos, the newest first."""
+    from rich.console import Console
+
     from cm_assets.cli_list import show_list
     from cm_assets.models.status import STATES
 
@@ -64,14 +68,14 @@ def list_videos(
     if as_json:
         print_json({"videos": [json.loads(one.model_dump_json()) for one in found]})
     elif found:
-        show_list(found)
+        show_list(found, Console())
     else:
         typer.echo("no videos" + (f" are {' or '.join(wanted)}" if wanted else " yet: cm make or cm submit"), err=True)
 
 
 @app.command()
 def watch(video: VideoArgument, as_json: JsonOption = False) -> None:
-    """Follow a video, whoever works on it, until nothing more happens by itself."""
+    """Follow a video until nothing more happens by itself. Whoever works on it is left alone."""
     client = Client(settings())
     known(video, lambda: client.status(video), as_json)
     watched(client, video, as_json=as_json)
@@ -90,7 +94,7 @@ def cancel(video: VideoArgument, as_json: JsonOption = False) -> None:
 
 @app.command()
 def retry(video: VideoArgument, as_json: JsonOption = False) -> None:
-    """Go on with a video that failed, was cancelled or waits, from the stage that was unfinished."""
+    """Go on with a video that failed, was cancelled or waits. What was finished is not made again."""
     client = Client(settings())
     again = known(video, lambda: client.retry(video), as_json)
     say(client, video, "is asked for again" if again else "has nothing to retry", as_json)
@@ -104,7 +108,7 @@ def take_down(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Remove the posts of a video, where the platform lets programs do that."""
+    """Remove the posts of a video. Not all platforms let programs do that."""
     client = Client(settings())
     try:
         platforms = known(video, lambda: client.take_down(video, platform or ()), as_json)
@@ -113,7 +117,16 @@ def take_down(
     say(client, video, f"is to be taken down on {', '.join(platforms)}", as_json)
 
 
-ByOption = Annotated[str, typer.Option("--by", metavar="NAME", help="Who decides.", default_factory=getpass.getuser)]
+ByOption = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Who decides; your user name by default.",
+        default_factory=getpass.getuser,
+        show_default=False,
+    ),
+]
 RenderOption = Annotated[
     str | None, typer.Option("--render", metavar="SHA256", help="The render that was looked at; refused if it changed.")
 ]
@@ -153,9 +166,9 @@ def _decided(video: str, decide: Callable[[Client], None], said: str, as_json: b
 
 @app.command()
 def retire(
-    videos: Annotated[list[str], typer.Argument(metavar="ID...", help="Videos' ids.")], as_json: JsonOption = False
+    videos: Annotated[list[str], typer.Argument(metavar="ID", help="Videos' ids.")], as_json: JsonOption = False
 ) -> None:
-    """Remove what was made of videos, and Dagster's records of them. Their posts stay, and a line in the list."""
+    """Remove what was made of videos. Dagster's records of them go, too; their posts stay, and a line in the list."""
     from cm_assets.lifecycle.retirement import NotToBeRetired
 
     client = Client(settings())
@@ -191,7 +204,7 @@ def reprioritise(
 
 @app.command()
 def reindex() -> None:
-    """Find out anew, from Dagster's records and the artifacts, what status and lists read."""
+    """Find out anew what status and lists read. It is taken from Dagster's records and the artifacts."""
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     client = Client(settings())

@@ -7,10 +7,11 @@ import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field, StringConstraints, field_validator
+from pydantic import ByteSize, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 RATED = (
@@ -26,14 +27,40 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
     "tiktok_info": ((20, 60.0),),
     "tiktok_status": ((30, 60.0),),
 }
-"""Limits that the services themselves have: YouTube begins 100 uploads a day for a project, TikTok 15 for an account,
-for which it counts three kinds of calls."""
+"""Limits that the services themselves have: YouTube begins 100 uploads for a project from midnight to midnight in
+California (`models.days`), TikTok 15 in 24 hours for an account, for which it counts three kinds of calls."""
 
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
 
+Preset = Literal[
+    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow", "placebo"
+]
+"""Of x264's."""
+
 STOCK_KEYS = {"pexels": "PEXELS_API_KEY", "pixabay": "PIXABAY_API_KEY"}
 """Variables of the keys of the footage sources that need one. Only whether they are set is looked at here."""
+
+_SIZE, _DOLLARS = "must be a size such as 500MB or 50GB", "must be US dollars, such as 1.50, and more than 0"
+_COUNT, _DAYS = "must be a whole number from 1 to 100", "must be a number of days, such as 30, and at most 36500"
+
+_EXPECTED: Mapping[str, str] = {
+    "allow_private_hosts": "must be true or false",
+    "budget_per_day": _DOLLARS,
+    "budget_per_video": _DOLLARS,
+    "cache_bytes": _SIZE,
+    "footage_cache_bytes": _SIZE,
+    "keep_days": _DAYS,
+    "keep_intermediates_days": _DAYS,
+    "max_concurrent_runs": _COUNT,
+    "max_disk": _SIZE,
+    "max_lost_runs": _COUNT,
+    "min_free": _SIZE,
+    "notify": "must be names of small letters, digits and hyphens, apart by commas",
+    "tiktok_mode": "must be direct or inbox",
+    "x264_preset": "must be a preset of x264, such as superfast or veryfast",
+}
+"""Of the fields that do not say it themselves."""
 
 _UNITS = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
@@ -47,11 +74,19 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         service, _, limits = part.partition("=")
         if service.strip() not in RATED:
-            raise ValueError(f"{service.strip()!r} is no service that is called; known: {', '.join(RATED)}")
+            raise ValueError(
+                f"{service.strip()!r} is no service that is called; say it as in openai=10/minute,500/day; "
+                f"known: {', '.join(RATED)}"
+            )
         found = [re.fullmatch(r"\s*([1-9]\d{0,8})\s*/\s*(second|minute|hour|day)\s*", one) for one in limits.split(",")]
         if not all(found):
             raise ValueError(f"{part!r} is no limit: say it as in openai=10/minute,500/day")
-        rates[service.strip()] = tuple((int(one[1]), _UNITS[one[2]]) for one in found if one)
+        limits_of_it = tuple((int(one[1]), _UNITS[one[2]]) for one in found if one)
+        ordered = sorted(limits_of_it, key=lambda limit: limit[1])
+        for (few, short), (many, long) in pairwise(ordered):
+            if short == long or many <= few or many / long > few / short:
+                raise ValueError(f"{part!r} has two limits of which one makes the other idle: leave that out")
+        rates[service.strip()] = limits_of_it
     return rates
 
 
@@ -70,8 +105,18 @@ def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
     return prices
 
 
+def problems(error: ValidationError) -> list[str]:
+    """What is wrong with settings: the variable, and what is expected there. Never the value, which may be a secret."""
+    found = []
+    for item in error.errors(include_url=False, include_input=False):
+        name = str(item["loc"][0])
+        said = str(item["ctx"]["error"]) if item["type"] == "value_error" else _EXPECTED.get(name, item["msg"])
+        found.append(f"CM_{name.upper()}: {said}")
+    return list(dict.fromkeys(found))
+
+
 class Settings(BaseSettings):
-    """What can be configured. Each field is the variable `CM_<FIELD>`.
+    """What can be configured. Each field is the variable `CM_<FIELD>`; one that is empty is not set.
 
     Attributes:
         home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
@@ -116,7 +161,7 @@ class Settings(BaseSettings):
         min_free: bytes that stay free on their disks.
     """
 
-    model_config = SettingsConfigDict(env_prefix="CM_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix="CM_", env_ignore_empty=True, frozen=True, extra="ignore")
 
     home: Path = Path(".cm")
     artifacts_url: str = ""
@@ -137,7 +182,7 @@ class Settings(BaseSettings):
     speech_voice: str = ""
     opentts_voice: str = ""
     ffmpeg: Path | None = None
-    x264_preset: str = "superfast"
+    x264_preset: Preset = "superfast"
     openai_model: str = "gpt-5-mini"
     prices: Annotated[Mapping[str, tuple[Decimal, ...]], NoDecode] = {}
     budget_per_video: Annotated[Decimal, Field(gt=0, le=1_000_000)] | None = None
@@ -151,7 +196,7 @@ class Settings(BaseSettings):
     max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
-    cache_bytes: Annotated[int, Field(ge=0)] = 2_000_000_000
+    cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(2_000_000_000)
     keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
     keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
@@ -190,6 +235,24 @@ class Settings(BaseSettings):
     @classmethod
     def _absolute(cls, path: Path | None) -> Path | None:
         return None if path is None else Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - keeps symlinks
+
+    @field_validator("pexels_url", "pixabay_url", "youtube_url", "tiktok_url", mode="after")
+    @classmethod
+    def _is_web(cls, url: str) -> str:
+        if url and not re.match(r"https?://[^/\s]", url):
+            raise ValueError("must be an address that begins with https:// or http://")
+        return url
+
+    @field_validator("artifacts_url", mode="after")
+    @classmethod
+    def _is_known_store(cls, url: str) -> str:
+        protocol, mark, _ = url.partition("://")
+        if mark:
+            from fsspec import available_protocols
+
+            if protocol.rpartition("::")[2] not in available_protocols():
+                raise ValueError(f"{protocol!r} is no kind of store; it must be a folder, or as in s3://bucket/folder")
+        return url
 
     @property
     def artifacts(self) -> str:

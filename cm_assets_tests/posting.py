@@ -42,11 +42,13 @@ class Place:
         folder: of all of it.
         addresses: where the platforms are.
         server: address of a database on a server, in the place of a file in the folder.
+        options: of platforms, as `Surroundings` has them.
     """
 
     folder: Path
     addresses: Mapping[str, str] = field(default_factory=dict)
     server: str = ""
+    options: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def url(self) -> str:
@@ -123,6 +125,7 @@ class Place:
                     vault=Credentials(database, self.folder),
                     outbox=self.folder / "outbox",
                     addresses=self.addresses,
+                    options=self.options,
                 ),
             )
         finally:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cm_assets.engines.platforms.tiktok import CHUNK
+from cm_assets.engines.platforms.tiktok import CAPS, CHUNK
 from cm_assets.models.base import Failure, PermanentFailure
 from cm_assets_tests.emulators.tiktok_server import Fault, TikTokServer, Upload
 from cm_assets_tests.posting import ENDS, Attempt, Place, attempt, begin
@@ -33,13 +33,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("places")
 
 
-def opened(folder: Path, server: TikTokServer, *, size: int = 0, moderation: int = 0) -> Place:
+def opened(folder: Path, server: TikTokServer, *, size: int = 0, moderation: int = 0, mode: str = "direct") -> Place:
     """A new home with a connected account, and a server that has forgotten the last one."""
     server.uploads.clear()
     server.events.clear()
     server.on_event = lambda _index, _name: None
     server.moderation = moderation
-    place = Place(folder, {"tiktok": server.url})
+    place = Place(folder, {"tiktok": server.url}, options={"tiktok_mode": mode})
     if size and not (folder / "1").exists():
         (folder / "1").mkdir()
         for name, end in ENDS.items():
@@ -78,31 +78,44 @@ def whole(server: TikTokServer, place: Place) -> Upload:
     entry = place.entry("tiktok")
     assert entry is not None
     assert entry.post is not None
-    assert entry.post.post_id == str(upload.post_id)
+    if place.options["tiktok_mode"] == "inbox":
+        assert upload.info is None
+        assert entry.post.post_id == upload.id
+        assert "it is a draft" in entry.post.notes[0]
+    else:
+        assert entry.post.post_id == str(upload.post_id)
     return upload
 
 
+@pytest.fixture(scope="module", params=["direct", "inbox"])
+def mode(request: pytest.FixtureRequest) -> str:
+    """Whether posts or drafts are made."""
+    chosen: str = request.param
+    return chosen
+
+
 @pytest.fixture(scope="module")
-def events(server: TikTokServer, folder: Path) -> list[str]:
+def events(server: TikTokServer, folder: Path, mode: str) -> list[str]:
     """What happens on the network from the beginning to the post, over two processes, when nothing goes wrong."""
-    place = opened(folder, server, size=TWO, moderation=1)
+    place = opened(folder, server, size=TWO, moderation=1, mode=mode)
     assert attempt(place, "tiktok").startswith("wait 5:")
     assert attempt(place, "tiktok") == "posted"
     whole(server, place)
     return list(server.events)
 
 
-def test_what_is_recorded_is_a_whole_post(events: list[str]) -> None:
-    steps = [f"{kind} processed" for kind in ("info", "init", "upload", "upload", "status", "status", "info")]
+def test_what_is_recorded_is_a_whole_post(events: list[str], mode: str) -> None:
+    asked = ["info"] if mode == "direct" else []  # nobody needs to know of the account what is chosen in the app
+    steps = [f"{kind} processed" for kind in [*asked, "init", "upload", "upload", "status", "status", *asked]]
     assert [event for event in events if event.endswith("processed")] == steps
     assert {event.split()[1] for event in events} == {"head", "half", "read", "processed", "answered"}
 
 
 def test_killed_at_every_event_of_the_network_it_is_posted_once(
-    events: list[str], server: TikTokServer, folder: Path
+    events: list[str], server: TikTokServer, folder: Path, mode: str
 ) -> None:
     for index, name in enumerate(events):
-        place = opened(folder, server, size=TWO, moderation=1)
+        place = opened(folder, server, size=TWO, moderation=1, mode=mode)
         alive: list[Attempt] = []
 
         def kill(at: int, _name: str, alive: list[Attempt] = alive, index: int = index) -> None:
@@ -140,12 +153,12 @@ def test_killed_at_every_line_it_is_posted_once(module: str, server: TikTokServe
 
 
 def test_who_was_taken_for_dead_and_comes_back_makes_no_second_post(
-    events: list[str], server: TikTokServer, folder: Path
+    events: list[str], server: TikTokServer, folder: Path, mode: str
 ) -> None:
     for index, name in enumerate(events):
         if name.endswith("answered"):
             continue  # who has its answer goes on, and is not held up by what is told of it
-        place = opened(folder, server, size=TWO)
+        place = opened(folder, server, size=TWO, mode=mode)
         others: list[str] = []
 
         def another(at: int, _name: str, others: list[str] = others, index: int = index, place: Place = place) -> None:
@@ -186,7 +199,7 @@ def test_the_same_process_twice_finds_its_post_and_asks_tiktok_nothing(server: T
 
 
 ANY = st.sampled_from(["info", "init", "upload", "status", ""])
-REASONS = ("spam_risk", "reached_active_user_cap", "scope_not_authorized", "none of 5 uploads")
+REASONS = ("spam_risk", "privacy_level_option_mismatch", "scope_not_authorized")
 FAULTS = st.lists(
     st.one_of(
         st.builds(Fault, ANY, st.sampled_from([0, 500, 502, 503]), st.just("internal_error")),
@@ -199,7 +212,7 @@ FAULTS = st.lists(
             Fault,
             st.sampled_from(["info", "init", "status"]),
             st.sampled_from([200, 403]),
-            st.sampled_from(REASONS[:3]),
+            st.sampled_from([*REASONS, *CAPS, "never_heard_of"]),
         ),
     ),
     max_size=14,
@@ -209,7 +222,7 @@ FAULTS = st.lists(
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     faults=FAULTS,
-    reasons=st.lists(st.sampled_from(["internal", "video_pull_failed", "spam_risk_text"]), max_size=2),
+    reasons=st.lists(st.sampled_from(["internal", "spam_risk_text", *CAPS]), max_size=2),
     ends=st.sets(st.integers(1, 12), max_size=3),
     counts=st.booleans(),
     lag=st.integers(0, 4),

@@ -1,9 +1,12 @@
-"""Which footage sources are used, by what is set."""
+"""What is used by what is set, and what is said about nonsense."""
 
+import re
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cm_assets.cli import app
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.models.base import PermanentFailure
 from cm_assets.settings import RATES, Settings
@@ -45,3 +48,58 @@ def test_calls_can_be_limited(tmp_path: Path) -> None:
 def test_an_unknown_source_is_named(tmp_path: Path) -> None:
     with pytest.raises(PermanentFailure, match="unsplash is unknown; known: pexels, pixabay, folder, illustrated"):
         catalogue(Settings(home=tmp_path, footage="unsplash"))
+
+
+TAKES_NONSENSE = {name for name, field in Settings.model_fields.items() if field.annotation in {str, Path, Path | None}}
+"""Fields that any text may be for. Which voices, sources and endpoints there are, others know."""
+
+
+@pytest.mark.parametrize("value", ["nonsense!", "-1", "1e999", "nan", "\N{SNOWMAN}"])
+@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - TAKES_NONSENSE - {"voices", "footage", "notify"}))
+def test_nonsense_is_refused_by_its_variable_and_with_what_is_expected(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    variable = f"CM_{name.upper()}"
+    monkeypatch.setenv(variable, value)
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert re.match(rf"cm: {variable}: .*\b(must be|say it as in|give) ", line)
+    assert not re.search("Input|Value error|parse|valid ", line)
+
+
+@pytest.mark.parametrize("name", ["artifacts_url", "pexels_url", "pixabay_url", "tiktok_url", "youtube_url"])
+def test_an_address_of_no_kind_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"CM_{name.upper()}", "s3x://bucket/folder")
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    assert re.match(rf"cm: CM_{name.upper()}: .*must be ", done.stderr)
+
+
+@pytest.mark.parametrize(
+    "url", ["/mnt/here", "s3://bucket/folder", "file:///mnt/there", "memory://x", "simplecache::s3://b"]
+)
+def test_stores_of_known_kinds_are_taken(url: str) -> None:
+    assert Settings(artifacts_url=url).artifacts == url
+
+
+def test_all_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_MAX_DISK", "much")
+    monkeypatch.setenv("CM_NOTIFY", "A,B,c")
+    done = CliRunner().invoke(app, ["list"])
+    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == ["CM_NOTIFY", "CM_MAX_DISK"]
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_a_variable_that_is_empty_is_not_set(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(f"CM_{name.upper()}", raising=False)
+    usual = Settings()
+    monkeypatch.setenv(f"CM_{name.upper()}", "")
+    assert Settings() == usual
+
+
+def test_a_password_in_a_wrong_address_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_DATABASE_URL", "mysql://me:hunter2@host/db")
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    assert "hunter2" not in done.output

@@ -52,3 +52,20 @@ def failure_of(answer: httpx.Response, service: str, said: str = "") -> Failure:
     if status in PASSING or status >= 500:
         return TransientFailure(f"{service} answers {status}{words}")
     return PermanentFailure(f"{service} answers {status}{words}")
+
+
+def passing(answer: httpx.Response, service: str, reason: str) -> Failure:
+    """The failure that an answer is whose reason is not known to be final: waited for or tried again, never given up.
+
+    Args:
+        answer: with its head; the body is not read.
+        service: its name for people.
+        reason: the service's own word for it; shown if it is one.
+    """
+    failure = failure_of(answer, service, reason if is_word(reason) else "")
+    return TransientFailure(str(failure)) if isinstance(failure, PermanentFailure) else failure
+
+
+def is_word(reason: str) -> bool:
+    """Whether a reason is a short identifier: whatever else a server sends is shown to nobody."""
+    return reason.isascii() and reason.isidentifier() and len(reason) <= 80

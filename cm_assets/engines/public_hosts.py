@@ -20,8 +20,20 @@ MOST_ADDRESSES = 4
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 """RFC 6052: the last four bytes are an IPv4 address."""
 
-_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
-"""RFC 8215: for a network's own use, with the IPv4 address wherever the network wants it."""
+_SPECIAL = tuple(
+    map(
+        ipaddress.ip_network,
+        (
+            "192.0.0.0/24",  # RFC 6890: protocols' own
+            "192.88.99.0/24",  # RFC 7526: whichever 6to4 relay is near
+            "64:ff9b:1::/48",  # RFC 8215: NAT64 of a network's own, the IPv4 address wherever it wants it
+            "2001::/23",  # RFC 2928: protocols' own; Teredo is unwrapped before
+            "3fff::/20",  # RFC 9637: documentation
+            "5f00::/16",  # RFC 9602: segment routing
+        ),
+    )
+)
+"""What IANA's special-purpose registries have and `ipaddress` does not know, or not in every Python from 3.11 on."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -88,8 +100,6 @@ def is_public(address: str) -> bool:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:
         return False
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed in _LOCAL_NAT64:
-        return False
     return all(
         one.is_global
         and not (
@@ -98,6 +108,7 @@ def is_public(address: str) -> bool:
             or one.is_reserved
             or one.is_unspecified
             or one.is_loopback
+            or any(one in network for network in _SPECIAL)
         )
         for one in _unwrapped(parsed)
     )

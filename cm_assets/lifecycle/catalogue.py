@@ -19,6 +19,7 @@ class Catalogue:
         accounts: the connected accounts of a platform; None if it needs none. Asked when a request names it.
         unpriced: why no budget of the language model's can be kept here, or None if one can.
         engines: the voices of each voice engine; None for one whose server may have any, in any language.
+        drafts: platforms whose posts are drafts that a person finishes.
     """
 
     voices: Collection[str]
@@ -29,6 +30,7 @@ class Catalogue:
     accounts: Callable[[str], Collection[str] | None] = lambda _platform: None
     unpriced: str | None = None
     engines: Mapping[str, Collection[str] | None] = field(default_factory=dict)
+    drafts: Collection[str] = ()
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -62,6 +64,7 @@ def catalogue(settings: Settings) -> Catalogue:
         accounts=lambda platform: _accounts(settings, platform),
         unpriced=no_price,
         engines=known_voices(found),
+        drafts=("tiktok",) if settings.tiktok_mode == "inbox" else (),
     )
 
 

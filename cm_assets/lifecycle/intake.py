@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from cm_assets.engines.speech.casting import is_known
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import Problem, RequestError
-from cm_assets.models.limits import too_much
+from cm_assets.models.limits import not_offered, too_much
 from cm_assets.models.request import Brand, VideoRequest
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, backlog_rank
@@ -64,14 +64,7 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
         if platform not in PLATFORMS
     ]
     problems += [problem for platform in request.platforms for problem in _unready(request, catalogue, platform)]
-    for platform in request.platforms:
-        post = request.post.on(platform)
-        problems += [
-            Problem(f"post.{one.field}", one.why)
-            for one in too_much(
-                platform, title=post.title or "", description=post.description or "", hashtags=post.hashtags or ()
-            )
-        ]
+    problems += [problem for platform in request.platforms for problem in _refused(request, catalogue, platform)]
     problems += [
         Problem("notify", f"{name!r} is not known; known: {_listed(catalogue.endpoints) or 'none, set CM_NOTIFY'}")
         for name in request.notify
@@ -98,6 +91,23 @@ def _unready(request: VideoRequest, catalogue: Catalogue, platform: str) -> list
         return []
     said = f"{wanted!r} is none of {platform}'s" if wanted else f"say which of {platform}'s is meant"
     return [Problem("post.account", f"{said}: {_listed(accounts)}")]
+
+
+def _refused(request: VideoRequest, catalogue: Catalogue, platform: str) -> list[Problem]:
+    """What a platform would refuse of what the request has a post say."""
+    post, own = request.post.on(platform), request.post.per_platform.get(platform)
+    found = [
+        *too_much(platform, title=post.title or "", description=post.description or "", hashtags=post.hashtags or ()),
+        # Whoever finishes a draft in the app chooses there who sees it.
+        *not_offered(
+            platform,
+            category=post.category or "",
+            privacy="" if platform in catalogue.drafts else post.privacy or "",
+        ),
+    ]
+    given = own.model_dump(exclude_none=True) if own else {}
+    place = f"post.per_platform.{platform}"
+    return [Problem(f"{place if one.field in given else 'post'}.{one.field}", one.why) for one in found]
 
 
 def accept(

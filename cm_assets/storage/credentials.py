@@ -6,19 +6,25 @@ that seals and others that still open, which is how a key is renewed.
 
 import json
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.base import PermanentFailure, Seconds
 from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
 KEY_FILE = "secret.key"
+
+LEASE: Seconds = 60.0
+"""How long somebody may take to renew an account's tokens before others do: longer than the asking does."""
 
 
 class Credentials:
@@ -52,33 +58,61 @@ class Credentials:
             PermanentFailure: it was sealed with a key that is not here.
         """
         import sqlalchemy as sa
-        from cryptography.fernet import InvalidToken
 
         from cm_assets.storage.tables import credentials
 
         here = (credentials.c.platform == platform) & (credentials.c.account == account)
         with self._database.reading() as connection:
             sealed = connection.scalar(sa.select(credentials.c.sealed).where(here))
-        if sealed is None:
-            return None
-        try:
-            opened: dict[str, Any] = json.loads(self._cipher().decrypt(sealed.encode()))
-        except InvalidToken:
-            raise PermanentFailure(
-                f"the tokens of {platform} were sealed with another key: set CM_SECRET_KEY to it, "
-                f"or connect again with cm connect {platform}"
-            ) from None
-        return opened
+        return None if sealed is None else self._opened(platform, sealed)
 
     def put(self, platform: str, account: str, secret: Mapping[str, Any]) -> None:
         """Store what an account is used with, in the place of what was there."""
         from cm_assets.storage.tables import credentials
 
         key = {"platform": platform, "account": account}
-        values = {"sealed": self._cipher().encrypt(json.dumps(dict(secret)).encode()).decode()}
-        row = values | {"updated_at": datetime.now(UTC)}
+        row = {"sealed": self._sealed(secret), "updated_at": datetime.now(UTC)}
         with self._database.writing() as connection:
             connection.execute(self._database.putting(credentials, key, row))
+
+    @contextmanager
+    def renewing(self, platform: str, account: str) -> Iterator["Renewal | None"]:
+        """Be the only one who renews the tokens of an account, for the length of the block but no longer than a lease.
+
+        None if somebody else does, or the account is not connected. Nothing in the database is locked meanwhile.
+
+        Raises:
+            PermanentFailure: they were sealed with a key that is not here.
+        """
+        from cm_assets.storage.tables import credentials
+
+        token, now = uuid.uuid4().hex, time.time()
+        here = (credentials.c.platform == platform) & (credentials.c.account == account)
+        # No honest holder is ahead by more than a lease: a clock that was set back keeps no row for the dead.
+        until = credentials.c.renewed_until
+        free = (credentials.c.renewer == "") | (until < now) | (until > now + LEASE)
+        claim = credentials.update().where(here & free).values(renewer=token, renewed_until=now + LEASE)
+        with self._database.writing() as connection:
+            sealed = connection.execute(claim.returning(credentials.c.sealed)).scalar()
+        if sealed is None:
+            yield None
+            return
+        try:
+            yield Renewal(self, platform, account, self._opened(platform, sealed), sealed)
+        finally:
+            with self._database.writing() as connection:
+                mine = here & (credentials.c.renewer == token)
+                connection.execute(credentials.update().where(mine).values(renewer="", renewed_until=0))
+
+    def exchange(self, platform: str, account: str, sealed: str, secret: Mapping[str, Any]) -> bool:
+        """Store what an account is used with in the place of what is sealed so; whether that was still there."""
+        from cm_assets.storage.tables import credentials
+
+        same = credentials.c.sealed == sealed
+        here = (credentials.c.platform == platform) & (credentials.c.account == account)
+        row = {"sealed": self._sealed(secret), "updated_at": datetime.now(UTC)}
+        with self._database.writing() as connection:
+            return bool(connection.execute(credentials.update().where(here & same).values(row)).rowcount)
 
     def remove(self, platform: str, account: str) -> bool:
         """Forget an account; whether it was there."""
@@ -87,6 +121,21 @@ class Credentials:
         here = (credentials.c.platform == platform) & (credentials.c.account == account)
         with self._database.writing() as connection:
             return bool(connection.execute(credentials.delete().where(here)).rowcount)
+
+    def _sealed(self, secret: Mapping[str, Any]) -> str:
+        return self._cipher().encrypt(json.dumps(dict(secret)).encode()).decode()
+
+    def _opened(self, platform: str, sealed: str) -> dict[str, Any]:
+        from cryptography.fernet import InvalidToken
+
+        try:
+            opened: dict[str, Any] = json.loads(self._cipher().decrypt(sealed.encode()))
+        except InvalidToken:
+            raise PermanentFailure(
+                f"the tokens of {platform} were sealed with another key: set CM_SECRET_KEY to it, "
+                f"or connect again with cm connect {platform}"
+            ) from None
+        return opened
 
     def _cipher(self) -> "MultiFernet":
         from cryptography.fernet import Fernet, MultiFernet
@@ -114,3 +163,22 @@ class Credentials:
                 path.hardlink_to(part)  # of two who make one, the first one's counts
             part.unlink()
         return path.read_text()
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Renewal:
+    """The tokens of an account in the hands of whoever renews them.
+
+    Attributes:
+        secret: what is stored.
+    """
+
+    _vault: Credentials
+    _platform: str
+    _account: str
+    secret: dict[str, Any]
+    _sealed: str
+
+    def store(self, secret: Mapping[str, Any]) -> bool:
+        """Store the new ones; whether they count, since nobody else has stored any meanwhile."""
+        return self._vault.exchange(self._platform, self._account, self._sealed, secret)

@@ -132,6 +132,8 @@ credentials = sa.Table(
     sa.Column("account", sa.String(200), primary_key=True),
     sa.Column("sealed", sa.Text, nullable=False),
     sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("renewer", sa.String(32), nullable=False, server_default=""),
+    sa.Column("renewed_until", sa.Float, nullable=False, server_default="0"),
 )
 
 clip_uses = sa.Table(

@@ -6,18 +6,15 @@ after the last, it works.
 """
 
 import re
-import socket
 import ssl
-import struct
-import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qsl, urlsplit
+
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 CHUNK = 16_384
 
@@ -89,7 +86,7 @@ class Answer:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-class MediaServer:
+class MediaServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -104,35 +101,18 @@ class MediaServer:
     search_path = ""
 
     def __init__(self, *, rate: int | None = None, tls: bool = False) -> None:
+        super().__init__(_Handler)
+        self.url = self.address
         self.files: dict[str, MediaFile] = {}
         self.rate = rate
         self.asked: list[Asked] = []
         self.searched: list[Asked] = []
         self.most_at_once = 0
-        self.lock = threading.Lock()
         self._at_once = 0
-        self._closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
         if tls:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(CERTIFICATE)
-            self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
-        self.port = self._server.server_port
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+            self._listener.socket = context.wrap_socket(self._listener.socket, server_side=True)
 
     def add(self, name: str, content: bytes, **how: Any) -> str:
         """Put a file there; its address."""
@@ -142,10 +122,6 @@ class MediaServer:
     def search(self, asked: Asked) -> Answer:
         """The answer to a search; for servers that have one."""
         return Answer(404, "text/plain", b"Not Found")
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not beyond the end of the test."""
-        self._closing.wait(seconds)
 
     def begin(self) -> None:
         """A file goes out."""
@@ -159,32 +135,21 @@ class MediaServer:
             self._at_once -= 1
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    # Callers that break off are part of the play.
-    handle_error = lambda self, request, client_address: None  # noqa: E731
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[MediaServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
         asked = Asked(
             parts.path,
             dict(parse_qsl(parts.query, keep_blank_values=True)),
-            {name.lower(): value for name, value in self.headers.items()},
+            self.named(),
         )
         if self.owner.search_path and parts.path == self.owner.search_path:
             with self.owner.lock:
                 self.owner.searched.append(asked)
                 answer = self.owner.search(asked)
-            self._send(answer.status, answer.body, {"Content-Type": answer.kind, **answer.headers})
+            self.send(answer.status, answer.body, {"Content-Type": answer.kind, **answer.headers})
             return
         with self.owner.lock:
             self.owner.asked.append(asked)
@@ -193,11 +158,11 @@ class _Handler(BaseHTTPRequestHandler):
             if file and fault.changed is not None:
                 file.content, file.version = fault.changed, file.version + 1
         if file is None:
-            self._send(404, b"Not Found", {"Content-Type": "text/html"})
+            self.send(404, b"Not Found", {"Content-Type": "text/html"})
         elif fault.location is not None:
-            self._send(fault.status if fault.status >= 300 else 302, b"", {"Location": fault.location})
+            self.send(fault.status if fault.status >= 300 else 302, b"", {"Location": fault.location})
         elif fault.status != 200:
-            self._send(fault.status, b"An error page.", {"Content-Type": "text/html", **fault.headers})
+            self.send(fault.status, b"An error page.", {"Content-Type": "text/html", **fault.headers})
         else:
             self.owner.begin()
             try:
@@ -217,18 +182,12 @@ class _Handler(BaseHTTPRequestHandler):
         if wanted and file.ranges and met:
             begin, status = int(wanted[1]), 206
             if begin >= len(content):
-                self._send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
+                self.send(416, b"", {"Content-Range": f"bytes */{len(content)}"})
                 return
             headers["Content-Range"] = f"bytes {begin}-{len(content) - 1}/{len(content)}"
         body = content[begin:]
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        if file.chunked:
-            self.send_header("Transfer-Encoding", "chunked")
-        else:
-            self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
+        length = {"Transfer-Encoding": "chunked"} if file.chunked else {"Content-Length": str(len(body))}
+        self.head(status, headers | length)
         self._pour(body, fault, chunked=file.chunked)
 
     def _pour(self, body: bytes, fault: MediaFault, *, chunked: bool) -> None:
@@ -248,13 +207,6 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.silent:
             self.owner.wait(fault.silent)
         if fault.reset:
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.reset()
         self.connection.close()
         self.close_connection = True
-
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)

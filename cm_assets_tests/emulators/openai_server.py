@@ -11,15 +11,12 @@ after the last, it works. With a `context` it refuses what is longer, in the wor
 
 import json
 import re
-import socket
-import struct
-import threading
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
+
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 MODEL = "test-model"
 
@@ -102,7 +99,7 @@ class Recorded:
     body: Mapping[str, Any]
 
 
-class OpenAIServer:
+class OpenAIServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -119,53 +116,23 @@ class OpenAIServer:
         models: Iterable[str] = (),
         context: int | None = None,
     ) -> None:
+        super().__init__(_Handler)
+        self.base_url = f"{self.address}/v1"
         self.key = key
         self.context = context
         self.models = frozenset(models)
         self.faults = list(faults)
         self.requests: list[Recorded] = []
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.base_url = f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def take(self, recorded: Recorded) -> Fault:
         """Note a request; what to do with it."""
-        with self._lock:
+        with self.lock:
             self.requests.append(recorded)
             return self.faults.pop(0) if self.faults else Fault()
 
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not beyond the end of the test."""
-        self._closing.wait(seconds)
 
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # A reset connection and a caller that ran out of patience are part of the play.
-    handle_error = lambda self, request, client_address: None  # noqa: E731
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[OpenAIServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def do_GET(self) -> None:
         if not self._allowed():
@@ -178,7 +145,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._error(404, f"Invalid URL (GET {self.path})")
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        raw = self.body()
         if self.path != "/v1/chat/completions":
             self._error(404, f"Invalid URL (POST {self.path})")
             return
@@ -187,9 +154,7 @@ class _Handler(BaseHTTPRequestHandler):
         except ValueError:
             self._error(400, "We could not parse the JSON body of your request.")
             return
-        fault = self.owner.take(
-            Recorded(self.path, {name.lower(): value for name, value in self.headers.items()}, body)
-        )
+        fault = self.owner.take(Recorded(self.path, self.named(), body))
         if not self._allowed():
             return
         self._answer(body, fault)
@@ -198,10 +163,7 @@ class _Handler(BaseHTTPRequestHandler):
         if fault.delay:
             self.owner.wait(fault.delay)
         if fault.reset:
-            # Lingering for no time makes the close a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
+            self.reset()
         elif fault.page is not None:
             self._send_bytes(fault.status, fault.page.encode(), fault.kind, fault.headers)
         elif fault.status != 200:
@@ -230,16 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_bytes(status, json.dumps(body).encode(), "application/json", headers or {})
 
     def _send_bytes(self, status: int, content: bytes, kind: str, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {
-            "Content-Type": kind,
-            "Content-Length": str(len(content)),
-            "x-request-id": "req_test",
-            **headers,
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(status, content, {"Content-Type": kind, "x-request-id": "req_test", **headers})
 
 
 def _completion(body: Mapping[str, Any], fault: Fault) -> dict[str, Any]:

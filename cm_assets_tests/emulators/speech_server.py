@@ -14,20 +14,16 @@ import base64
 import io
 import json
 import re
-import socket
-import struct
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
 
 from cm_assets.engines.speech.hibari import Hibari
 from cm_assets.models.audio import Speech
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 FORMATS = {
     "mp3": ("audio/mpeg", "mp3", "libmp3lame"),
@@ -127,7 +123,7 @@ class Asked:
     body: Mapping[str, Any]
 
 
-class SpeechServer:
+class SpeechServer(LoopbackServer):
     """The server, running while in use as a context manager.
 
     Attributes:
@@ -151,6 +147,8 @@ class SpeechServer:
         endless_header: bool = False,
         listed: str | None = None,
     ) -> None:
+        super().__init__(_Handler)
+        self.base_url = f"{self.address}/v1"
         self.faults = list(faults)
         self.key = key
         self.kokoro = kokoro
@@ -162,25 +160,6 @@ class SpeechServer:
         self.asked: list[Asked] = []
         self.seen: list[str] = []
         self.said: dict[str, Speech] = {}
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        self.base_url = f"{self.address}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     @property
     def voices(self) -> tuple[str, ...]:
@@ -189,43 +168,24 @@ class SpeechServer:
 
     def take(self, asked: Asked) -> Fault:
         """Note a call that speaks; what to do with it."""
-        with self._lock:
+        with self.lock:
             self.asked.append(asked)
             return self.faults.pop(0) if self.faults else Fault()
 
     def speech(self, text: str, speed: float) -> Speech:
         """What is said, with true times. Hibari has one pace between half and double."""
         speech = Hibari().speak(text, voice="af_heart", speed=min(max(speed, 0.5), 2.0), language="en")
-        with self._lock:
+        with self.lock:
             self.said[text] = speech
         return speech
-
-    def wait(self, seconds: float) -> None:
-        """Sleep, but not beyond the end of the test."""
-        self._closing.wait(seconds)
-
-    @property
-    def closing(self) -> bool:
-        """Whether the test is over."""
-        return self._closing.is_set()
 
 
 class OpenTTSServer(SpeechServer):
     """An OpenTTS server; its faults are answered as it words its own."""
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # A reset connection and a caller that ran out of patience are part of the play.
-    handle_error = lambda self, request, client_address: None  # noqa: E731
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[SpeechServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
@@ -247,13 +207,13 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         self.owner.seen.append(self.path)
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        raw = self.body()
         captioned = self.path == "/dev/captioned_speech" and self.owner.captions
         if not captioned and self.path != "/v1/audio/speech":
             self._error(404, f"Invalid URL (POST {self.path})")
             return
         body = json.loads(raw)
-        fault = self.owner.take(Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, body))
+        fault = self.owner.take(Asked(self.path, self.named(), body))
         if not self._allowed() or self._went_wrong(fault):
             return
         if (wrong := self._wrong(body)) is not None:
@@ -276,7 +236,7 @@ class _Handler(BaseHTTPRequestHandler):
         if path != "/api/tts":
             self._error(404, "Not Found")
             return
-        fault = self.owner.take(Asked(path, {k.lower(): v for k, v in self.headers.items()}, query))
+        fault = self.owner.take(Asked(path, self.named(), query))
         if len(self.requestline) > 8000:
             self._error(414, "URI Too Long")
         elif self._went_wrong(fault):
@@ -301,13 +261,9 @@ class _Handler(BaseHTTPRequestHandler):
         return True
 
     def _pour(self, part: bytes, pause: float) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "audio/wav")
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        while not self.owner.closing:
+        self.head(200, {"Content-Type": "audio/wav", "Transfer-Encoding": "chunked"})
+        while not self.owner.wait(pause):
             self.wfile.write(f"{len(part):x}\r\n".encode() + part + b"\r\n")
-            self.owner.wait(pause)
 
     def _wrong(self, body: Mapping[str, Any]) -> tuple[int, str, str | None] | None:
         """What the service would say against a call, or None."""
@@ -354,17 +310,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(
         self, status: int, content: bytes, kind: str, headers: Mapping[str, str] | None = None, *, half: bool = False
     ) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
+        self.head(status, {"Content-Type": kind, "Content-Length": str(len(content)), **(headers or {})})
         self.wfile.write(content[: len(content) // 2] if half else content)
         if half:
-            # Lingering for no time makes the close a reset.
-            self.wfile.flush()
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
+            self.reset()
 
 
 def tokens(speech: Speech) -> list[dict[str, Any]]:

@@ -16,16 +16,14 @@ import itertools
 import json
 import secrets
 import socket
-import struct
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from cm_assets_tests.emulators.loopback import Handler, Listener, LoopbackServer
 
 MB = 1_000_000
 LEAST, MOST, MOST_LAST, MOST_CHUNKS = 5 * 1024 * 1024, 64 * MB, 128 * MB, 1000
@@ -107,7 +105,7 @@ class _Refused(Exception):
         self.code, self.status = code, status or _STATUS.get(code, 403)
 
 
-class TikTokServer:
+class TikTokServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -120,6 +118,8 @@ class TikTokServer:
         counts: whether the status says how many bytes came.
         lag: status calls that still tell the state before the newest chunk.
         events: what happened on the network.
+        access, refresh: the tokens that are taken. A refresh token is taken once: its renewal gives another one.
+        expires_in: seconds for which an access token is given.
     """
 
     def __init__(
@@ -133,6 +133,8 @@ class TikTokServer:
         limited: bool = True,
         audited: bool = True,
     ) -> None:
+        super().__init__(_Handler, _Listener)
+        self.url = self.address
         self.faults = list(faults)
         self.on_event = on_event
         self.moderation, self.id_after = moderation, id_after
@@ -140,6 +142,7 @@ class TikTokServer:
         self.limited, self.audited = limited, audited
         self.counts = True
         self.lag = 0
+        self.expires_in = 86400
         self.uploads: list[Upload] = []
         self.events: list[str] = []
         self.requests: list[tuple[str, Any]] = []
@@ -154,27 +157,11 @@ class TikTokServer:
             "stitch_disabled": True,
             "max_video_post_duration_sec": 300,
         }
-        self._lock = threading.RLock()
         self._numbers = itertools.count()
-        self._access: dict[str, tuple[str, set[str]]] = {}
-        self._refresh: dict[str, tuple[str, str]] = {}
+        self.access: dict[str, tuple[str, set[str]]] = {}
+        self.refresh: dict[str, tuple[str, str]] = {}
         self._codes: dict[str, dict[str, str]] = {}
         self._calls: dict[tuple[str, str], deque[float]] = {}
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     @property
     def posts(self) -> list[Upload]:
@@ -184,12 +171,21 @@ class TikTokServer:
     def token(self, owner: str = "someone", scopes: str = "user.info.basic,video.publish,video.upload") -> str:
         """An access token of an account."""
         found = "act." + hashlib.sha256(f"{owner} {scopes}".encode()).hexdigest()[:24]
-        self._access[found] = owner, set(scopes.split(","))
+        self.access[found] = owner, set(scopes.split(","))
         return found
+
+    def consent(
+        self, owner: str = "someone", scopes: str = "user.info.basic,video.publish,video.upload"
+    ) -> dict[str, str]:
+        """The tokens of an account that has given its consent."""
+        access, refresh = "act." + secrets.token_hex(12), "rft." + secrets.token_hex(12)
+        self.access[access] = owner, set(scopes.split(","))
+        self.refresh[refresh] = owner, scopes
+        return {"access_token": access, "refresh_token": refresh}
 
     def end_tokens(self) -> None:
         """All access tokens end."""
-        self._access.clear()
+        self.access.clear()
 
     def end_addresses(self) -> None:
         """All upload addresses end, as they do after an hour."""
@@ -199,13 +195,13 @@ class TikTokServer:
     # -- what happens
 
     def event(self, name: str) -> None:
-        with self._lock:
+        with self.lock:
             index = len(self.events)
             self.events.append(name)
         self.on_event(index, name)
 
     def fault(self, kind: str) -> Fault:
-        with self._lock:
+        with self.lock:
             for place, fault in enumerate(self.faults):
                 if fault.at in {"", kind}:
                     return self.faults.pop(place)
@@ -217,12 +213,12 @@ class TikTokServer:
         Raises:
             _Refused: with the error's code.
         """
-        with self._lock:
+        with self.lock:
             self.requests.append((kind, body))
             token = authorization.removeprefix("Bearer ")
-            if token not in self._access:
+            if token not in self.access:
                 raise _Refused("access_token_invalid")
-            owner, scopes = self._access[token]
+            owner, scopes = self.access[token]
             self._count(kind, token)
             if kind == "status":
                 return self._status(owner, body)
@@ -313,7 +309,7 @@ class TikTokServer:
 
     def put(self, query: Mapping[str, list[str]], headers: Mapping[str, str], body: bytes) -> tuple[int, str]:
         """Take a chunk; the status and the range that is there."""
-        with self._lock:
+        with self.lock:
             self.requests.append(("upload", headers.get("Content-Range")))
             number = int(query.get("upload_id", ["0"])[0])
             upload = self.uploads[number - 1] if 1 <= number <= len(self.uploads) else None
@@ -369,7 +365,7 @@ class TikTokServer:
     def grant(self, form: Mapping[str, list[str]]) -> tuple[int, dict[str, Any]]:
         """What the token endpoint answers."""
         asked = {name: values[0] for name, values in form.items()}
-        with self._lock:
+        with self.lock:
             if (asked.get("client_key"), asked.get("client_secret")) != (self.client_key, self.client_secret):
                 return 400, {"error": "invalid_client", "error_description": "Client key or secret is incorrect."}
             if asked.get("grant_type") == "authorization_code":
@@ -380,44 +376,32 @@ class TikTokServer:
                 if known["redirect_uri"] != asked.get("redirect_uri"):
                     return 400, {"error": "invalid_request", "error_description": "Redirect_uri is not matched."}
                 owner, scopes = "someone", known["scope"]
-            elif asked.get("grant_type") == "refresh_token" and asked.get("refresh_token") in self._refresh:
-                owner, scopes = self._refresh.pop(asked["refresh_token"])
+            elif asked.get("grant_type") == "refresh_token" and asked.get("refresh_token") in self.refresh:
+                owner, scopes = self.refresh.pop(asked["refresh_token"])
             else:
                 return 400, {"error": "invalid_grant", "error_description": "Refresh token is invalid or expired."}
-            access, refresh = "act." + secrets.token_hex(12), "rft." + secrets.token_hex(12)
-            self._access[access] = owner, set(scopes.split(","))
-            self._refresh[refresh] = owner, scopes
-        return 200, {
-            "access_token": access,
-            "expires_in": 86400,
+            granted = self.consent(owner, scopes)
+        return 200, granted | {
+            "expires_in": self.expires_in,
             "open_id": f"open-{owner}",
             "refresh_expires_in": 31536000,
-            "refresh_token": refresh,
             "scope": scopes,
             "token_type": "Bearer",
         }
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # Callers that die and connections that are reset are part of the play.
-    handle_error = lambda self, request, client_address: None  # noqa: E731
-
+class _Listener(Listener):
     def server_bind(self) -> None:
         # Little is on its way: when half of a chunk has come, its sender is still at it.
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 256 * 1024)
         super().server_bind()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[TikTokServer]
-    protocol_version = "HTTP/1.1"
     # An answer goes out in one piece: in two, each would wait for the caller's delayed acknowledgement.
     wbufsize = -1
     disable_nagle_algorithm = True
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def do_GET(self) -> None:
         self._serve()
@@ -437,7 +421,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(length // 2)
         self.owner.event(f"{kind} half")
         if fault.cut:
-            self._reset()
+            self.reset()
             return
         body += self.rfile.read(length - len(body))
         if len(body) < length:
@@ -451,7 +435,7 @@ class _Handler(BaseHTTPRequestHandler):
         answer = self._processed(kind, parts.path, parse_qs(parts.query), body)
         self.owner.event(f"{kind} processed")
         if fault.lost:
-            self._reset()
+            self.reset()
             return
         answer()
         self.owner.event(f"{kind} answered")
@@ -489,15 +473,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(status, json.dumps(body).encode(), {"Content-Type": "application/json", **(headers or {})})
 
     def _send(self, status: int, content: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(content)), **headers}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(content)
+        self.send(status, content, headers)
         self.wfile.flush()
-
-    def _reset(self) -> None:
-        # Lingering for no time makes the close a reset.
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-        self.close_connection = True

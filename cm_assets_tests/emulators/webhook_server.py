@@ -10,16 +10,13 @@ any JSON unsigned, as the receivers of apprise's `json://` do.
 import base64
 import json
 import os
-import socket
-import struct
-import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from standardwebhooks.webhooks import Webhook, WebhookVerificationError
+
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,7 @@ class Received:
         return self.headers["webhook-id"]
 
 
-class WebhookServer:
+class WebhookServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -78,29 +75,13 @@ class WebhookServer:
     """
 
     def __init__(self, faults: Iterable[Fault] = ()) -> None:
+        super().__init__(_Handler)
         self.faults = list(faults)
         self.secret = "whsec_" + base64.b64encode(os.urandom(32)).decode()
         self.token = os.urandom(12).hex()
         self.requests: list[Received] = []
         self.forged = 0
-        self.closing = threading.Event()
-        self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), type("Handler", (_Handler,), {"owner": self}))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
-        self.port = self._server.server_port
-        self.url = f"http://127.0.0.1:{self.port}/hook/{self.token}?key={self.token}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.closing.set()
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
+        self.url = f"{self.address}/hook/{self.token}?key={self.token}"
 
     def variables(self, name: str, **more: str) -> dict[str, str]:
         """What names this server as an endpoint."""
@@ -109,7 +90,7 @@ class WebhookServer:
 
     def taken(self) -> list[Received]:
         """What was answered with success."""
-        with self._lock:
+        with self.lock:
             return [one for one in self.requests if one.status < 300]
 
     def types(self, video: str | None = None) -> list[str]:
@@ -118,37 +99,26 @@ class WebhookServer:
 
     def next_fault(self) -> Fault:
         """What to do with a request."""
-        with self._lock:
+        with self.lock:
             return self.faults.pop(0) if self.faults else Fault()
 
     def note(self, received: Received) -> None:
         """Remember a request."""
-        with self._lock:
+        with self.lock:
             self.requests.append(received)
 
     def note_forged(self) -> None:
         """Remember a request that nobody we know has signed."""
-        with self._lock:
+        with self.lock:
             self.forged += 1
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 64
-    # A caller that ran out of patience is part of the play.
-    handle_error = lambda self, request, client_address: None  # noqa: E731
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[WebhookServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        pass
 
     def do_POST(self) -> None:
-        raw = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        headers = {name.lower(): value for name, value in self.headers.items()}
+        raw = self.body()
+        headers = self.named()
         if not self.path.startswith("/plain"):
             try:
                 Webhook(self.owner.secret).verify(raw, headers)
@@ -162,23 +132,20 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(fault)
 
     def _answer(self, fault: Fault) -> None:
-        self.owner.closing.wait(fault.delay)
+        self.owner.wait(fault.delay)
         if fault.cut:
-            # Lingering for no time makes the close a reset.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-            self.close_connection = True
+            self.reset()
             return
         self.send_response(fault.status)
         for name, value in fault.headers.items():
             self.send_header(name, value)
         if fault.drip:
             self.flush_headers()
-            while not self.owner.closing.wait(0.05):
+            while not self.owner.wait(0.05):
                 self.wfile.write(b"x-more: and more\r\n")
         if fault.endless:
             self.end_headers()
-            while not self.owner.closing.wait(0.01):
+            while not self.owner.wait(0.01):
                 self.wfile.write(b"more " * 1000)
         if fault.status != 204:
             self.send_header("Content-Length", "0")

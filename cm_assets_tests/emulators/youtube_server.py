@@ -12,16 +12,13 @@ processed, it was answered. A test that kills its client there has killed it eve
 import hashlib
 import json
 import secrets
-import socket
-import struct
-import threading
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 from urllib.parse import parse_qs, urlencode, urlsplit
+
+from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 GRAIN = 256 * 1024
 """Bytes are kept in pieces of this size."""
@@ -36,7 +33,7 @@ class Fault:
     Attributes:
         on: which: `open`, `put` (of bytes), `state` (of a session), `captions`, `cover`, `list`, `delete`, `token`.
         status: it is answered so, with `reason`, and not processed.
-        cut: it is broken off after this share of its body; what was whole grains is kept.
+        cut: it is broken off after this share of its body; what was whole grains of an upload is kept.
         lost: it is processed, and the answer is lost.
         empty: the session has lost its bytes, and answers 308 without a range.
         gone: the session is not known any more, from after this request on.
@@ -80,7 +77,7 @@ class Video:
     cover: bytes = b""
 
 
-class YouTubeServer:
+class YouTubeServer(LoopbackServer):
     """A running server; stopped at the end of the `with` block.
 
     Attributes:
@@ -88,9 +85,12 @@ class YouTubeServer:
         videos: those that there are, by id.
         events: names of the network's events so far.
         opened: how many uploads were begun.
+        rotates: whether a renewal gives a new refresh token, and the earlier one is refused from then on.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, uploads_a_day: int = 100) -> None:
+        super().__init__(_Handler)
+        self.url = self.address
         self.faults = list(faults)
         self.uploads_a_day = uploads_a_day
         self.videos: dict[str, Video] = {}
@@ -99,6 +99,7 @@ class YouTubeServer:
         self.events: list[str] = []
         self.bodies: list[int] = []
         self.opened = 0
+        self.rotates = False
         self.unlisted: dict[str, int] = {}
         self.forbidden: set[str] = set()
         self.on_event: Callable[[int, str], None] = lambda _index, _name: None
@@ -106,22 +107,6 @@ class YouTubeServer:
         self.refresh: dict[str, str] = {}
         self.codes: dict[str, tuple[str, str]] = {}
         self.unticked: set[str] = set()
-        self.lock = threading.RLock()
-        handler = type("Handler", (_Handler,), {"owner": self})
-        self._server = _Server(("127.0.0.1", 0), handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join()
 
     def connected(self, account: str = "channel") -> dict[str, Any]:
         """What is stored for an account that has given its consent."""
@@ -152,19 +137,8 @@ class YouTubeServer:
         return None
 
 
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def handle_error(self, *_: object) -> None:
-        """A client that was killed is no error of the server's."""
-
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     owner: ClassVar[YouTubeServer]
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        pass
 
     def do_GET(self) -> None:
         self._serve()
@@ -226,12 +200,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _body(self) -> bytes | None:
         size = int(self.headers.get("content-length", "0"))
+        cut = None if self._fault is None else self._fault.cut
+        wanted = size if cut is None else int(size * cut)
         body = b""
-        while len(body) < size:
-            piece = self.rfile.read(min(1 << 16, size - len(body)))
+        while len(body) < wanted:
+            piece = self.rfile.read(min(1 << 16, wanted - len(body)))
             if not piece:
                 return None
             body += piece
+        if cut is not None:
+            self._reset()
+            return None
         self.owner.happened(f"{self._kind}: body")
         return body
 
@@ -466,6 +445,10 @@ class _Handler(BaseHTTPRequestHandler):
         granted: dict[str, Any] = {}
         if asked["grant_type"] == "refresh_token":
             account = owner.refresh.get(asked["refresh_token"])
+            if account is not None and owner.rotates:
+                del owner.refresh[asked["refresh_token"]]
+                granted["refresh_token"] = f"refresh-{secrets.token_hex(8)}"
+                owner.refresh[granted["refresh_token"]] = account
         else:
             digest = hashlib.sha256(asked["code_verifier"].encode()).digest()
             challenge = urlsafe_b64encode(digest).rstrip(b"=").decode()
@@ -504,8 +487,5 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(status, {"error": {"code": status, "message": said["message"], "errors": [said]}}, headers or {})
 
     def _reset(self) -> None:
-        """Break the connection off, as a network does: the client's next read or write fails."""
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.close_connection = True
-        self.connection.close()
+        self.reset()
         self.owner.happened(f"{self._kind}: broken off")

@@ -1,7 +1,11 @@
 """Downloads: whole or not at all, once for everybody, resumed where the server can, within their bounds."""
 
+import itertools
 import multiprocessing
 import os
+import shutil
+import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -44,6 +48,69 @@ def test_a_file_is_loaded_once_for_all_videos(tmp_path: Path, server: MediaServe
     assert took(tmp_path, url) == CONTENT
     assert took(tmp_path, url) == CONTENT
     assert len(server.asked) == 1
+
+
+def test_what_two_addresses_have_in_common_takes_its_room_once(tmp_path: Path, server: MediaServer) -> None:
+    urls = [server.add(name, CONTENT) for name in ("a.mp4", "b.mp4")]
+    assert [took(tmp_path, url) for url in urls] == [CONTENT, CONTENT]
+    assert [path.stat().st_size for path in (tmp_path / "cache").glob("*.mp4")] == [len(CONTENT)]
+    assert [took(tmp_path, url) for url in urls] == [CONTENT, CONTENT]
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("harm", [CONTENT[:-1] + b"?", CONTENT[:-1], b"", None])
+def test_what_is_not_any_more_what_was_loaded_is_loaded_again(
+    tmp_path: Path, server: MediaServer, harm: bytes | None
+) -> None:
+    url = server.add("a.mp4", CONTENT)
+    took(tmp_path, url)
+    (kept,) = (tmp_path / "cache").glob("*.mp4")
+    if harm is None:
+        kept.unlink()
+    else:
+        kept.write_bytes(harm)
+    for _ in range(2):
+        assert took(tmp_path, url) == CONTENT
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("note", [None, "", "0123", "../" * 21 + "a", "f" * 64])
+def test_whoever_is_killed_before_content_is_noted_costs_a_download(
+    tmp_path: Path, server: MediaServer, note: str | None
+) -> None:
+    url = server.add("a.mp4", CONTENT)
+    took(tmp_path, url)
+    (there,) = (tmp_path / "cache").glob("*.note")
+    if note is None:
+        there.unlink()
+    else:
+        there.write_text(note)
+    for _ in range(2):
+        assert took(tmp_path, url) == CONTENT
+    assert len(server.asked) == 2
+    assert len(list((tmp_path / "cache").glob("*.mp4"))) == 1
+
+
+@pytest.mark.parametrize("how", [{}, {"validator": "none"}, {"ranges": False}])
+def test_whoever_is_killed_with_a_whole_file_costs_no_more_than_a_download(
+    tmp_path: Path, server: MediaServer, how: dict[str, Any]
+) -> None:
+    url = server.add("a.mp4", CONTENT, faults=[MediaFault(cut=len(CONTENT) - 1)], **how)
+    with pytest.raises(TransientFailure):
+        took(tmp_path, url, longest=0.0)
+    for part in (tmp_path / "cache").glob("*.part"):
+        part.write_bytes(CONTENT)
+    assert took(tmp_path, url) == CONTENT
+
+
+def test_what_was_dropped_is_loaded_again(tmp_path: Path, server: MediaServer) -> None:
+    url = server.add("a.mp4", CONTENT)
+    took(tmp_path, url)
+    downloads(tmp_path).drop(url)
+    downloads(tmp_path).drop(url)
+    assert not list((tmp_path / "cache").glob("*.mp4"))
+    assert took(tmp_path, url) == CONTENT
+    assert len(server.asked) == 2
 
 
 def test_a_break_is_resumed_where_it_was(tmp_path: Path, server: MediaServer) -> None:
@@ -173,13 +240,13 @@ def test_nobody_s_text_becomes_a_file_name(tmp_path: Path, server: MediaServer) 
 
 
 def test_the_bound_holds_and_the_least_recently_used_go(tmp_path: Path, server: MediaServer) -> None:
-    urls = [server.add(f"{name}.mp4", CONTENT) for name in "abc"]
+    urls = [server.add(f"{name}.mp4", CONTENT + name.encode()) for name in "abc"]
     for age, url in enumerate(urls[:2]):
         took(tmp_path, url)
         (made,) = [p for p in (tmp_path / "cache").glob("*.mp4") if time.time() - p.stat().st_mtime < 50]
         os.utime(made, (0, 1_000_000_000 + age))
     took(tmp_path, urls[0])
-    took(tmp_path, urls[2], limit=2 * len(CONTENT) + 100)
+    took(tmp_path, urls[2], limit=2 * len(CONTENT) + 500)
     assert len(list((tmp_path / "cache").glob("*.mp4"))) == 2
     asked = len(server.asked)
     took(tmp_path, urls[0])
@@ -190,7 +257,7 @@ def test_the_bound_holds_and_the_least_recently_used_go(tmp_path: Path, server: 
 
 def test_what_was_taken_stays_when_the_folder_is_emptied(tmp_path: Path, server: MediaServer) -> None:
     assert took(tmp_path, server.add("a.mp4", CONTENT), limit=0) == CONTENT
-    assert not list((tmp_path / "cache").glob("*.mp4"))
+    assert list((tmp_path / "cache").iterdir()) == []
 
 
 def test_what_somebody_takes_is_not_removed(tmp_path: Path) -> None:
@@ -248,6 +315,42 @@ def test_whoever_is_killed_leaves_a_beginning_that_the_next_one_goes_on_from(tmp
         assert first is None
         assert rest is not None
         assert int(rest.strip("bytes=-")) > 50_000
+
+
+def _die_everywhere(folder: Path, url: str, deaths: Any) -> None:
+    """Take a file in processes that die before their first, second, ... change of the folder, and then once more."""
+    for at in range(100):
+        if not (child := os.fork()):
+            changes = itertools.count()
+
+            def die(event: str, arguments: tuple[Any, ...]) -> None:
+                if event in {"open", "os.link", "os.remove", "os.rename", "os.utime"} and (
+                    str(folder) in str(arguments[0]) and next(changes) == at  # noqa: B023
+                ):
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+            sys.addaudithook(die)
+            _take(folder, url, 0)
+            os._exit(0)
+        _, status = os.waitpid(child, 0)
+        assert took(folder, url) == CONTENT
+        assert len(list((folder / "cache").glob("*.mp4"))) == 1
+        shutil.rmtree(folder / "cache")
+        if not status:
+            deaths.value = at
+            return
+
+
+def test_whoever_is_killed_anywhere_leaves_nothing_that_hinders_the_next_one(
+    tmp_path: Path, server: MediaServer
+) -> None:
+    context = multiprocessing.get_context("spawn")
+    deaths = context.Value("i", 0)
+    one = context.Process(target=_die_everywhere, args=(tmp_path, server.add("a.mp4", CONTENT), deaths))
+    one.start()
+    one.join(60)
+    assert one.exitcode == 0
+    assert deaths.value > 8
 
 
 def test_whoever_is_not_waited_for_any_more_stops(tmp_path: Path) -> None:

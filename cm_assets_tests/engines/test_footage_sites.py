@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from cm_assets.engines.footage.answers import KEPT, Refused
+from cm_assets.engines.footage.catalogue import Access
 from cm_assets.engines.footage.pexels import PAUSE, Pexels
 from cm_assets.engines.footage.pixabay import Pixabay
 from cm_assets.engines.footage.ranking import rendition
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
+from cm_assets.settings import STOCK_KEYS
 from cm_assets.storage.footage import FootageMemory
 from cm_assets_tests.emulators.media_server import Answer
 from cm_assets_tests.emulators.pexels_server import PexelsServer, playlist
@@ -48,10 +50,12 @@ def either(request: pytest.FixtureRequest, tmp_path: Path, memory: Memory) -> tu
     return asker(server, tmp_path, memory), server
 
 
-def asker(server: PexelsServer | PixabayServer, folder: Path, memory: Memory, **changes: Any) -> Pexels | Pixabay:
+def asker(
+    server: PexelsServer | PixabayServer, folder: Path, memory: Memory, video: str = "v", **changes: Any
+) -> Pexels | Pixabay:
     kind = Pexels if isinstance(server, PexelsServer) else Pixabay
-    means = {"url": server.search_url, "key": server.key, "answers": folder / "answers", "rests": memory("v")}
-    return kind(**{**means, "before_call": lambda: None, **changes})
+    access = Access(server.search_url, server.key, STOCK_KEYS[kind.name], lambda: None)
+    return kind(replace(access, **changes), folder / "answers", memory(video))
 
 
 def asked(server: PexelsServer | PixabayServer) -> dict[str, str]:
@@ -187,7 +191,7 @@ def test_the_last_call_makes_all_processes_wait(tmp_path: Path, either: tuple[An
     with pytest.raises(AskedToWait, match="takes no more calls for") as told:
         site.search("hill", QUERY)
     assert 900 < told.value.seconds <= 1001
-    other = asker(server, tmp_path, memory, rests=memory("another-video"))
+    other = asker(server, tmp_path, memory, video="another-video")
     with pytest.raises(AskedToWait):
         other.search("hill", QUERY)
     assert len(server.searched) == 1

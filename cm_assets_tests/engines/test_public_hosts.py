@@ -46,6 +46,35 @@ from cm_assets_tests.emulators.media_server import CERTIFICATE, MediaFault, Medi
         "2002:7f00:1::",
         "2001:db8::1",
         "no address",
+        # The rest of https://www.iana.org/assignments/iana-ipv4-special-registry and -ipv6- that is not for everybody.
+        "192.0.0.1",
+        "192.0.0.8",
+        "192.0.0.9",
+        "192.0.0.170",
+        "192.0.0.255",
+        "192.88.99.1",
+        "198.19.255.255",
+        "198.51.100.1",
+        "203.0.113.1",
+        "::ffff:192.88.99.1",
+        "64:ff9b::192.88.99.1",
+        "2002:c058:6301::",
+        "64:ff9b:1:ffff:ffff:ffff:ffff:ffff",
+        "100::1",
+        "100:0:0:1::1",
+        "2001:1::1",
+        "2001:1::3",
+        "2001:2::1",
+        "2001:3::1",
+        "2001:4:112::1",
+        "2001:10::1",
+        "2001:20::1",
+        "2001:30::1",
+        "2001:1ff:ffff::1",
+        "3fff::1",
+        "3fff:fff:ffff:ffff:ffff:ffff:ffff:ffff",
+        "5f00::1",
+        "fec0::1",
     ],
 )
 def test_what_is_not_public_is_known(address: str) -> None:
@@ -53,7 +82,11 @@ def test_what_is_not_public_is_known(address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "address", ["1.1.1.1", "151.101.2.208", "2606:4700::6810:1", "64:ff9b::101:101", "::ffff:8.8.8.8"]
+    "address",
+    [
+        *("1.1.1.1", "151.101.2.208", "192.0.1.1", "192.88.98.255", "192.88.100.1"),
+        *("2606:4700::6810:1", "64:ff9b::101:101", "::ffff:8.8.8.8", "2001:200::1", "2001:4860:4860::8888"),
+    ],
 )
 def test_what_is_public_is_known(address: str) -> None:
     assert is_public(address)

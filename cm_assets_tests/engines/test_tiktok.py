@@ -4,8 +4,10 @@ import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from cm_assets.engines.platforms import catalogue, tiktok
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Consent, Tokens
-from cm_assets.engines.platforms.tiktok import CHUNK, FINAL, TikTok, caption
+from cm_assets.engines.platforms.tiktok import CAPS, CHUNK, FINAL, TikTok, caption, next_look
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, TransientFailure
 from cm_assets.models.clips import Credit
@@ -275,7 +277,7 @@ def test_a_description_that_begins_with_the_title_is_the_text() -> None:
 @pytest.mark.parametrize(
     ("draft", "creator", "said"),
     [
-        (a_draft(privacy="unlisted"), {}, r"post\.privacy: TikTok has no unlisted posts"),
+        (a_draft(privacy="unlisted"), {}, r"post\.privacy: tiktok has no unlisted posts"),
         (a_draft(seconds=61.0), {"max_video_post_duration_sec": 60}, r"target_seconds: .* 61\.0 s .* 60 s"),
         (a_draft(), {"privacy_level_options": ["SELF_ONLY"]}, r"post\.privacy: .* public; choose private"),
         (a_draft(), {"privacy_level_options": []}, r"post\.privacy: .* change the account's privacy"),
@@ -316,8 +318,12 @@ def test_a_final_code_is_final_whatever_the_status_of_its_answer(
         (Fault("init", 429, "rate_limit_exceeded"), AskedToWait, "minute"),
         (Fault("init", 200, "rate_limit_exceeded"), AskedToWait, "minute"),
         (Fault("init", 429, "rate_limit_exceeded", {"Retry-After": "7"}), AskedToWait, "7 s"),
-        (Fault("init", 400, "never_heard_of"), PermanentFailure, "never_heard_of"),
-        (Fault("init", 400, "<script>alert(1)</script>"), PermanentFailure, "unknown"),
+        (Fault("init", 400, "never_heard_of"), TransientFailure, "answers 400: never_heard_of"),
+        (Fault("init", 200, "never_heard_of"), TransientFailure, "answers 200: never_heard_of"),
+        (Fault("info", 403, "<script>alert(1)</script>"), TransientFailure, "answers 403"),
+        (Fault("status", 404, "never_heard_of"), TransientFailure, "answers 404"),
+        (Fault("upload", 401), TransientFailure, "answers 401"),
+        (Fault("upload", 302), TransientFailure, "answers 302"),
         (Fault("init", cut=True), TransientFailure, "broke"),
         (Fault("init", lost=True), TransientFailure, "broke"),
         (Fault("info", 500, "internal_error"), TransientFailure, "busy"),
@@ -338,12 +344,13 @@ def test_failures_have_their_class_and_the_next_call_makes_one_post(
         except Failure as failure:
             failures.append(failure)
     assert len(one.server.posts) == 1
-    assert any(type(failure) in {kind, tiktok._Refused} and said in str(failure) for failure in failures), failures
+    assert any(type(failure) is kind and said in str(failure) for failure in failures), failures
+    assert not any("<" in str(failure) for failure in failures)
 
 
 def test_an_answer_that_says_nothing_is_no_success(desk: Callable[..., Desk]) -> None:
     with pytest.raises(TransientFailure):
-        raise tiktok._failure(httpx.Response(200, text="<html>"), *tiktok._read(httpx.Response(200, text="<html>"))[:2])
+        raise tiktok._failure(httpx.Response(200, text="<html>"), tiktok._read(httpx.Response(200, text="<html>"))[0])
 
 
 @pytest.mark.parametrize("reason", ["internal", "video_pull_failed", "something_new", ""])
@@ -365,12 +372,12 @@ def test_a_final_reason_is_final_until_a_person_asks_again(desk: Callable[..., D
     assert len(one.server.posts) == 1
 
 
-def test_uploads_that_come_to_nothing_end_with_a_question_to_a_person(desk: Callable[..., Desk]) -> None:
+def test_uploads_that_come_to_nothing_are_pointed_out_and_are_no_final_error(desk: Callable[..., Desk]) -> None:
     one = desk(reasons=["internal"] * 9)
     for _ in range(5):
         with pytest.raises(TransientFailure):
             one.publish()
-    with pytest.raises(PermanentFailure, match="none of 5 uploads"):
+    with pytest.raises(TransientFailure, match="none of 5 uploads"):
         one.publish()
     assert len(one.server.uploads) == 5
     with pytest.raises(TransientFailure):
@@ -645,13 +652,67 @@ def test_tiktok_s_own_limits_are_waits_and_not_failures(desk: Callable[..., Desk
     assert len(one.server.uploads) == 6
 
 
-def test_the_daily_posts_of_an_account_end_with_a_reason(desk: Callable[..., Desk]) -> None:
+def test_the_daily_posts_of_an_account_are_waited_for(desk: Callable[..., Desk]) -> None:
     one = desk(limited=False)
     for number in range(15):
         one.publish(a_draft(video_id=f"v{number + 10}"))
-    with pytest.raises(PermanentFailure, match="tomorrow"):
-        one.publish(a_draft(video_id="v99"))
+    with pytest.raises(AskedToWait, match="as often as TikTok lets it"):
+        one.once(a_draft(video_id="v99"))
     assert len(one.server.posts) == 15
+    one.server.uploads.clear()  # a day later
+    assert one.publish(a_draft(video_id="v99")).post_id
+
+
+def test_full_inboxes_are_waited_for_until_somebody_finishes_drafts(desk: Callable[..., Desk]) -> None:
+    one = desk(limited=False)
+    for number in range(5):
+        one.publish(a_draft(video_id=f"v{number + 10}"), inbox=True)
+    with pytest.raises(AskedToWait, match="finish or delete some"):
+        one.once(a_draft(video_id="v99"), inbox=True)
+    one.server.uploads.pop(0)
+    assert one.publish(a_draft(video_id="v99"), inbox=True).notes
+
+
+@pytest.mark.parametrize("code", sorted(CAPS))
+@pytest.mark.parametrize("status", [200, 403])
+def test_limits_that_end_are_waited_for_and_all_wait_for_the_same_time(
+    desk: Callable[..., Desk], code: str, status: int
+) -> None:
+    one = desk(faults=[Fault("init", status, code), Fault("info", status, code)])
+    for _ in range(2):
+        with pytest.raises(AskedToWait, match=r"asked again at \d\d:01 UTC") as wait:
+            one.once()
+        until = datetime.now(UTC) + timedelta(seconds=wait.value.seconds)
+        assert abs(until - next_look(datetime.now(UTC))) < timedelta(seconds=30)
+    assert one.publish().post_id
+
+
+@pytest.mark.parametrize("code", sorted(CAPS))
+def test_an_upload_that_failed_for_such_a_limit_is_made_again_however_often(
+    desk: Callable[..., Desk], code: str
+) -> None:
+    one = desk(reasons=[code] * 7, limited=False)
+    waits = 0
+    while not one.server.posts:
+        try:
+            one.once()
+        except AskedToWait as wait:
+            waits += CAPS[code] in str(wait)
+    assert waits == 7
+    assert one.publish().post_id == str(one.server.posts[0].post_id)
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [((0, 0), (3, 1)), ((2, 59), (3, 1)), ((3, 0), (6, 1)), ((3, 1), (6, 1)), ((20, 59), (21, 1)), ((23, 30), (24, 1))],
+)
+def test_who_waits_for_the_end_of_a_limit_looks_at_the_same_time_as_all_others(
+    now: tuple[int, int], then: tuple[int, int]
+) -> None:
+    day = datetime(2026, 11, 24, tzinfo=UTC)
+    moment = day + timedelta(hours=now[0], minutes=now[1])
+    assert next_look(moment) == day + timedelta(hours=then[0], minutes=then[1])
+    assert next_look(moment.astimezone(ZoneInfo("Asia/Kathmandu"))) == next_look(moment)
 
 
 # -- accounts

@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 from cm_assets.engines.platforms.catalogue import own_name, service_of
 from cm_assets.engines.platforms.oauth import Consent, Tokens, chosen
 from cm_assets.engines.platforms.texts import described, hashtag
-from cm_assets.engines.platforms.youtube import FINAL, LOOKS, YouTube, mark, midnight
+from cm_assets.engines.platforms.youtube import FINAL, LOOKS, YouTube, mark
 from cm_assets.models.base import AskedToWait, PermanentFailure, TransientFailure
 from cm_assets.models.clips import Credit
+from cm_assets.models.days import PACIFIC, over
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.storage.credentials import Credentials
 from cm_assets.storage.database import Database
@@ -204,14 +205,40 @@ def test_final_errors_are_said_once_with_what_to_do(posting: Posting, server: Yo
     assert server.videos == {}
 
 
+@pytest.mark.parametrize("on", ["open", "put", "state", "token"])
+@pytest.mark.parametrize("status", [400, 402, 403, 413, 422])
+def test_what_nobody_has_heard_of_is_tried_again(posting: Posting, server: YouTubeServer, on: str, status: int) -> None:
+    if on == "token":
+        server.access.clear()
+    server.faults = [Fault("put", cut=0.5)] if on == "state" else []
+    server.faults += [Fault(on, status=status, reason="neverHeardOf", message="<b>of</b> it")]
+    failures = []
+    for _ in range(3):
+        try:
+            posting.publish()
+        except TransientFailure as failure:
+            failures.append(str(failure))
+    # What is answered in the middle of an upload can be met in the same call, which asks how far it got.
+    assert len(failures) == 1 or (on == "put" and not failures)
+    assert all(said.startswith(f"YouTube answers {status}") for said in failures)
+    assert len(server.videos) == 1
+    assert server.faults == []
+
+
+def test_what_a_server_says_is_shown_if_it_is_a_word(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [Fault("open", status=400, reason="<script>", message="the token is abc")]
+    with pytest.raises(TransientFailure) as failure:
+        posting.publish()
+    assert str(failure.value) == "YouTube answers 400"
+
+
 def test_a_used_up_quota_is_waited_for_until_midnight_in_california(posting: Posting, server: YouTubeServer) -> None:
     server.uploads_a_day = 0
     with pytest.raises(AskedToWait) as waits:
         posting.publish()
     assert 60 <= waits.value.seconds <= 25 * 3600 + 60
-    assert midnight(datetime(2026, 11, 24, 20, tzinfo=UTC)) == datetime(2026, 11, 25, 8, tzinfo=UTC)
-    assert midnight(datetime(2026, 7, 1, 6, 59, tzinfo=UTC)) == datetime(2026, 7, 1, 7, tzinfo=UTC)
-    assert midnight(datetime(2026, 11, 1, 8, 30, tzinfo=UTC)) == datetime(2026, 11, 2, 8, tzinfo=UTC)
+    until = datetime.now(UTC) + timedelta(seconds=waits.value.seconds)
+    assert abs(until - over(datetime.now(UTC), PACIFIC)) < timedelta(seconds=30)
     server.uploads_a_day = 1
     said = "Quota exceeded for quota metric 'Video Uploads' and limit 'Video Uploads per day'"
     server.faults = [Fault("open", status=429, reason="rateLimitExceeded", message=said)]
@@ -230,6 +257,21 @@ def test_captions_and_cover_fail_no_post(posting: Posting, server: YouTubeServer
     assert [note.split(":")[0] for note in post.notes] == ["captions", "cover"]
     assert len(server.videos) == 1
     assert posting.publish() == post
+
+
+def test_captions_wait_for_a_minute_but_not_for_midnight(posting: Posting, server: YouTubeServer) -> None:
+    server.faults = [
+        Fault("captions", status=429, reason="rateLimitExceeded", headers={"Retry-After": "20"}),
+        Fault("cover", status=403, reason="quotaExceeded"),
+    ]
+    with pytest.raises(AskedToWait) as wait:
+        posting.publish()
+    assert wait.value.seconds == 20
+    post = posting.publish()
+    (video,) = server.videos.values()
+    assert video.captions
+    assert [note.split(":")[0] for note in post.notes] == ["cover"]
+    assert "midnight in California" in post.notes[0]
 
 
 def test_another_render_of_a_posted_video_is_not_posted_beside_it(posting: Posting, server: YouTubeServer) -> None:

@@ -37,6 +37,21 @@ def database(tmp_path: Path) -> Database:
         ({"brand": {"avoid": ["cheap"]}}, "brand: is for"),
         ({"platforms": ["youtube"], "post": {"title": "1 < 2"}}, "post.title: has < or >, which youtube refuses"),
         ({"platforms": ["tiktok"], "post": {"description": "x" * 2201}}, "post.description: .*tiktok takes 2200"),
+        (
+            {"platforms": ["youtube"], "post": {"per_platform": {"youtube": {"title": "1 < 2"}}}},
+            r"post\.per_platform\.youtube\.title: has <",
+        ),
+        ({"platforms": ["youtube"], "post": {"category": "Cookery"}}, "post.category: 'Cookery' is none of youtube's"),
+        ({"platforms": ["outbox", "youtube"], "post": {"category": "²"}}, "post.category: "),
+        (
+            {"platforms": ["youtube"], "post": {"category": "27", "per_platform": {"youtube": {"category": "x"}}}},
+            r"post\.per_platform\.youtube\.category: 'x'",
+        ),
+        ({"platforms": ["tiktok"], "post": {"privacy": "unlisted"}}, "post.privacy: tiktok has no unlisted posts"),
+        (
+            {"platforms": ["tiktok"], "post": {"per_platform": {"tiktok": {"privacy": "unlisted"}}}},
+            r"post\.per_platform\.tiktok\.privacy: tiktok has no unlisted posts",
+        ),
     ],
 )
 def test_what_cannot_be_served_is_refused_before_anything_is_stored(
@@ -46,6 +61,33 @@ def test_what_cannot_be_served_is_refused_before_anything_is_stored(
     with pytest.raises(RequestError, match=field):
         accept(database, HERE, request, source="file", now=NOW)
     assert database.newest(limit=9, wanted=True) == []
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"platforms": ["youtube"], "post": {"category": " science & Technology "}},
+        {"platforms": ["youtube"], "post": {"category": "27", "privacy": "unlisted"}},
+        {"platforms": ["youtube", "outbox"], "post": {"per_platform": {"outbox": {"category": "Cookery"}}}},
+        {"platforms": ["youtube"], "post": {"category": "x", "per_platform": {"youtube": {"category": "Comedy"}}}},
+        {"platforms": ["outbox"], "post": {"category": "Cookery", "privacy": "unlisted"}},
+        {
+            "platforms": ["tiktok", "youtube"],
+            "post": {"privacy": "unlisted", "per_platform": {"tiktok": {"privacy": "private"}}},
+        },
+        {"platforms": ["tiktok"], "post": {"category": "Cookery", "privacy": "private"}},
+    ],
+)
+def test_what_each_platform_takes_is_its_own_matter(database: Database, change: dict[str, object]) -> None:
+    request = parse({"scenes": [{"text": "Hello"}]} | change)
+    assert accept(database, HERE, request, source="file", now=NOW).stored.id
+
+
+def test_who_sees_a_draft_is_chosen_in_the_app(database: Database, tmp_path: Path) -> None:
+    request = parse({"scenes": [{"text": "Hello"}], "platforms": ["tiktok"], "post": {"privacy": "unlisted"}})
+    assert catalogue(Settings(home=tmp_path)).drafts == ()
+    inbox = replace(HERE, drafts=catalogue(Settings(home=tmp_path, tiktok_mode="inbox")).drafts)
+    assert accept(database, inbox, request, source="file", now=NOW).stored.id
 
 
 WITH_SERVERS = replace(HERE, engines={"hibari": ("af_heart",), "openai_speech": None, "opentts": None})

@@ -2,7 +2,8 @@
 
 import pytest
 
-from cm_assets.models.limits import caption, tags_length, too_much, utf16_units
+from cm_assets.engines.platforms import tiktok
+from cm_assets.models.limits import LIMITS, caption, category_number, not_offered, tags_length, too_much, utf16_units
 
 
 @pytest.mark.parametrize(
@@ -41,3 +42,23 @@ def test_a_caption_is_counted_as_it_is_shown() -> None:
     assert caption("A title", "", ["one", "two"]) == "A title\n#one #two"
     assert utf16_units("a\U0001f682\u00e9") == 4
     assert (tags_length([]), tags_length(["ab", "c d"])) == (0, 8)
+
+
+def test_categories_are_known_by_name_and_number() -> None:
+    assert (category_number("Education"), category_number(" HOWTO & style "), category_number("44")) == (
+        "27",
+        "26",
+        "44",
+    )
+    for name in ("Cookery", "", "²", "-1"):
+        assert category_number(name) == ""
+    (found,) = not_offered("youtube", category="Cookery", privacy="unlisted")
+    assert (found.field, "comedy" in found.why) == ("category", True)
+    assert not_offered("outbox", category="Cookery", privacy="unlisted") == []
+
+
+def test_the_privacies_that_are_taken_are_those_that_are_translated() -> None:
+    assert LIMITS["tiktok"].privacy == tuple(tiktok.PRIVACY)
+    (found,) = not_offered("tiktok", category="Cookery", privacy="unlisted")
+    assert found.field == "privacy"
+    assert "public or private" in found.why

@@ -2,13 +2,16 @@
 
 import multiprocessing
 import time
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from cm_assets.models.base import AskedToWait
+from cm_assets.models.days import PACIFIC, began, over
 from cm_assets.settings import RATES, Settings
+from cm_assets.storage import rates as rating
 from cm_assets.storage.rates import Rates
 
 
@@ -61,6 +64,73 @@ def test_every_limit_counts(url: str) -> None:
     assert told.value.seconds > 80000
 
 
+def seconds_left(url: str, limits: list[tuple[int, float]]) -> float:
+    with pytest.raises(AskedToWait) as told:
+        Rates(url, {"youtube": limits}).take("youtube")
+    return told.value.seconds
+
+
+def note(url: str, *times: datetime) -> None:
+    """Calls that were made earlier."""
+    from pyrate_limiter import RateItem
+
+    with Rates(url, {})._bucket("youtube", [(1000, 1e6)], None) as bucket:
+        for moment in times:
+            assert bucket.put(RateItem("youtube", round(moment.timestamp() * 1000)))
+
+
+def test_youtube_s_day_is_that_of_california(url: str) -> None:
+    rates, today = Rates(url, {"youtube": [(3, 86400.0)]}), began(datetime.now(UTC), PACIFIC)
+    note(url, *[today - timedelta(milliseconds=1)] * 5, today)
+    rates.take("youtube")
+    rates.take("youtube")
+    with pytest.raises(AskedToWait, match=r"youtube may be called 3 in a day: no call is left until .* UTC") as told:
+        rates.take("youtube")
+    until = datetime.now(UTC) + timedelta(seconds=told.value.seconds)
+    assert abs(until - over(datetime.now(UTC), PACIFIC)) < timedelta(seconds=30)
+
+
+def test_other_windows_of_youtube_s_move_on(url: str) -> None:
+    limits = [(2, 3600.0), (40, 86400.0)]
+    now = datetime.now(UTC)
+    note(url, now - timedelta(minutes=59), now - timedelta(minutes=10))
+    assert 0 < seconds_left(url, limits) <= 60
+
+
+@pytest.mark.parametrize(
+    ("now", "hours"),
+    [(datetime(2026, 11, 1, 7, tzinfo=UTC), 25), (datetime(2026, 3, 8, 8, tzinfo=UTC), 23)],
+)
+def test_a_full_day_lasts_as_long_as_it_does(now: datetime, hours: int) -> None:
+    from pyrate_limiter import Rate
+
+    milliseconds = round(now.timestamp() * 1000)
+    windows, day = rating._windows()(PACIFIC), Rate(1, 86_400_000)
+    assert windows.window_start(day, milliseconds) == milliseconds
+    assert windows.retry_after(day, milliseconds, None) == hours * 3_600_000 + 60_000
+    end = milliseconds + hours * 3_600_000
+    assert windows.window_start(day, end - 1) == milliseconds
+    assert windows.window_start(day, end) == end
+
+
+def test_every_pair_of_limits_that_is_taken_can_be_counted(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CM_RATES", "youtube=50/day,1/second,3/minute,10/hour; openai=1/minute,60/hour")
+    limited = Rates(f"sqlite:///{tmp_path / 'rates.sqlite'}", Settings(home=tmp_path).rates)
+    for service in ("youtube", "openai"):
+        limited.take(service)
+        with pytest.raises(AskedToWait):
+            limited.take(service)
+
+
+def test_the_day_s_number_is_the_user_s_to_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("CM_RATES", "youtube=2/day")
+    chosen = Rates(f"sqlite:///{tmp_path / 'rates.sqlite'}", Settings(home=tmp_path).rates)
+    chosen.take("youtube")
+    chosen.take("youtube")
+    with pytest.raises(AskedToWait, match="2 in a day"):
+        chosen.take("youtube")
+
+
 def test_a_service_without_limits_is_never_held_up(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'rates.sqlite'}"
     Rates(url, {}).take("openai")
@@ -86,7 +156,11 @@ def test_settings_say_limits_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", ["openai=ten/minute", "openai=10/fortnight", "openai=0/day", "nobody=1/day", "openai"]
+    "wrong",
+    [
+        *("openai=ten/minute", "openai=10/fortnight", "openai=0/day", "nobody=1/day", "openai"),
+        *("youtube=2/hour,50/day", "youtube=50/hour,50/day", "youtube=60/day,50/hour,50/hour"),
+    ],
 )
 def test_a_limit_that_makes_no_sense_is_refused(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
     monkeypatch.setenv("CM_RATES", wrong)

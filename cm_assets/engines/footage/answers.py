@@ -9,11 +9,11 @@ import ssl
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 
@@ -21,6 +21,9 @@ from cm_assets.engines.http import connected, failure_of
 from cm_assets.engines.retry_after import retry_after
 from cm_assets.models.base import AskedToWait, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.protocols import Rests
+
+if TYPE_CHECKING:
+    from cm_assets.engines.footage.catalogue import Access
 
 KEPT: Seconds = 86_400.0
 """Pixabay's terms ask for it (https://pixabay.com/api/docs/#api_rate_limit), and Pexels is asked less often by it."""
@@ -51,44 +54,38 @@ class Service:
 
     Args:
         name: as in the settings.
-        url: of its search.
+        access: its search, and where people set the key.
+        answers: folder of answers.
+        rests: until when it is not to be called.
         headers: that carry its key, if headers do.
         secrets: parameters that carry its key, if parameters do.
         field: of its answers, with the list of what was found.
-        key_variable: where people set the key.
         pause: seconds for which it is left alone when it refuses calls and does not say for how long.
-        answers: folder of answers.
-        rests: until when it is not to be called.
-        before_call: called before each call; may raise AskedToWait.
     """
 
     def __init__(
         self,
         name: str,
-        url: str,
+        access: "Access",
+        answers: Path,
+        rests: Rests,
         *,
         headers: Mapping[str, str],
         secrets: Mapping[str, str],
         field: str,
-        key_variable: str,
         pause: Seconds,
-        answers: Path,
-        rests: Rests,
-        before_call: Callable[[], None],
     ) -> None:
         self.name = name
-        self._url = url
+        self._access = access
         self._headers = headers
         self._secrets = secrets
         self._field = field
-        self._key_variable = key_variable
         self._pause = pause
         self._answers = answers / name
         self._rests = rests
         # It is the key whose calls are used up: with another one there is no reason to rest.
         secret = "".join((*headers.values(), *secrets.values()))
         self._resting = f"{name}:{hashlib.sha256(secret.encode(errors='surrogatepass')).hexdigest()[:8]}"
-        self._before_call = before_call
 
     def ask(self, parameters: Mapping[str, str]) -> list[Any]:
         """What a search found, at most a day ago.
@@ -104,7 +101,7 @@ class Service:
         if known is not None:
             return known
         self._wait_if_told()
-        self._before_call()
+        self._access.before_call()
         answer = self._call(parameters)
         self._heed(answer)
         if not answer.is_success:
@@ -129,13 +126,13 @@ class Service:
         return found if isinstance(found, list) else None
 
     def _call(self, parameters: Mapping[str, str]) -> httpx.Response:
-        _check_key(self._key_variable, (*self._headers.values(), *self._secrets.values()))
+        _check_key(self._access.key_variable, (*self._headers.values(), *self._secrets.values()))
         with (
             connected(self.name),
             httpx.Client(timeout=TIMEOUT, headers={"user-agent": "cm_assets"}, verify=self._trust) as client,
         ):
             with client.stream(
-                "GET", self._url, params={**parameters, **self._secrets}, headers=dict(self._headers)
+                "GET", self._access.url, params={**parameters, **self._secrets}, headers=dict(self._headers)
             ) as answer:
                 body = b""
                 for block in answer.iter_bytes():
@@ -171,14 +168,14 @@ class Service:
         if answer.status_code == 429:
             self._wait_if_told()
         if answer.status_code in {401, 403} or (answer.status_code == 400 and "api key" in said.lower()):
-            return PermanentFailure(f"{self.name} refuses the key: set {self._key_variable} to a valid one")
+            return PermanentFailure(f"{self.name} refuses the key: set {self._access.key_variable} to a valid one")
         if answer.status_code in {400, 422}:
             return Refused(f"{self.name} does not take the search: {said}")
         return failure_of(answer, self.name, said)
 
     def _name_of(self, parameters: Mapping[str, str]) -> str:
         """Of the file of an answer: without the key, and without anybody's text."""
-        asked = json.dumps([self._url, sorted(parameters.items())])
+        asked = json.dumps([self._access.url, sorted(parameters.items())])
         return hashlib.sha256(asked.encode(errors="surrogatepass")).hexdigest()[:32]
 
     def _keep(self, file: Path, content: bytes) -> None:

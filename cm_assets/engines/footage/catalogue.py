@@ -111,13 +111,13 @@ def _stock(name: str, means: Means, binary: Path, history: ClipHistory, rests: R
 def _pexels(access: Access, answers: Path, rests: Rests) -> "Site":
     from cm_assets.engines.footage.pexels import Pexels
 
-    return Pexels(access.url, access.key, answers, rests, access.before_call)
+    return Pexels(access, answers, rests)
 
 
 def _pixabay(access: Access, answers: Path, rests: Rests) -> "Site":
     from cm_assets.engines.footage.pixabay import Pixabay
 
-    return Pixabay(access.url, access.key, answers, rests, access.before_call)
+    return Pixabay(access, answers, rests)
 
 
 def _folder(folder: Path | None, binary: Path) -> FootageSource | None:

@@ -1,5 +1,6 @@
 """Clips from the network, each loaded once for all videos: resumed after a break, and kept in a folder with a bound.
 
+Files are kept under the hash of their content, which is checked whenever one is taken; a note by address says which.
 What a file holds is judged by whoever takes it; here it is only bytes from a hostile place.
 """
 
@@ -57,8 +58,9 @@ class _Broken(Exception):
 class Downloads:
     """A folder of downloaded files, the least recently used of which go first when they are too many.
 
-    Safe for several processes and threads: a file appears whole, two who want the same one load it once, and none is
-    removed while it is being taken; whoever has taken it has a link or a copy of his own.
+    Safe for several processes and threads, and whenever one is killed: a file appears whole, two who want the same
+    address load it once, and two addresses of the same content take its room once. Whoever has taken a file has a link
+    or a copy of his own, and nothing that is removed here is missing there.
 
     Args:
         folder: where they lie; made if it is not there.
@@ -107,22 +109,51 @@ class Downloads:
         self._folder.mkdir(parents=True, exist_ok=True)
         name = _name(url)
         with self._alone(name, stop):
-            path = self._folder / f"{name}.mp4"
-            if not path.is_file():
+            if not self._kept(name, target):
                 part = self._folder / f"{name}.part"
                 self._load(url, part, stop)
-                part.replace(path)
+                # Taken before it is kept: from then on the bound may remove it at any moment.
+                _link(part, target)
+                content = _sha256(part)
+                part.replace(self._folder / f"{content}.mp4")
+                self._note(name).write_text(content)
                 _validator_file(part).unlink(missing_ok=True)
-            os.utime(path)
-            _link(path, target)
         self.trim()
 
     def drop(self, url: str) -> None:
         """Forget the file of an address: it is not what it should be."""
-        (self._folder / f"{_name(url)}.mp4").unlink(missing_ok=True)
+        if (path := self._path(_name(url))) is not None:
+            path.unlink(missing_ok=True)
+
+    def _kept(self, name: str, target: Path) -> bool:
+        """Put what is kept for an address at `target`, unless it is gone or is not any more what it was."""
+        path = self._path(name)
+        if path is None:
+            return False
+        try:
+            _link(path, target)
+            os.utime(path)
+        except FileNotFoundError:
+            return False
+        if _sha256(target) == path.stem:
+            return True
+        log.warning("footage: %s is not what was loaded, and is loaded again", path)
+        path.unlink(missing_ok=True)
+        return False
+
+    def _path(self, name: str) -> Path | None:
+        """Where the content of an address lies if it is there; a note that was written half is none."""
+        try:
+            content = self._note(name).read_text(errors="replace")
+        except FileNotFoundError:
+            return None
+        return self._folder / f"{content}.mp4" if re.fullmatch(r"[0-9a-f]{64}", content) else None
+
+    def _note(self, name: str) -> Path:
+        return self._folder / f"{name}.note"
 
     def trim(self) -> None:
-        """Drop what is over the bound, and beginnings that were abandoned."""
+        """Drop what is over the bound, beginnings that were abandoned, and notes of what is gone."""
         kept, total = [], 0
         for path in self._folder.glob("*") if self._folder.is_dir() else ():
             with suppress(FileNotFoundError):
@@ -130,21 +161,25 @@ class Downloads:
                 total += status.st_size
                 kept.append((status.st_mtime, status.st_size, path))
         for changed, size, path in sorted(kept):
-            over = path.suffix == ".mp4" and total > self._limit
-            old = path.suffix != ".mp4" and time.time() - changed > ABANDONED
-            if (over or old) and self._remove(path):
+            if path.suffix == ".mp4" and total > self._limit:
+                path.unlink(missing_ok=True)
                 total -= size
+            elif path.suffix not in {".mp4", ".note"} and time.time() - changed > ABANDONED:
+                self._remove(path)
+        for note in self._folder.glob("*.note"):
+            content = self._path(note.stem)
+            if content is None or not content.exists():
+                self._remove(note)
 
-    def _remove(self, path: Path) -> bool:
-        """Remove a file, unless somebody is taking it."""
+    def _remove(self, path: Path) -> None:
+        """Remove what there is beside content, unless somebody is loading it."""
         lock = self._try_lock(path.stem)
         if lock is None:
-            return False
+            return
         with lock:
             path.unlink(missing_ok=True)
-            if not any((self._folder / f"{path.stem}{suffix}").exists() for suffix in (".mp4", ".part", ".json")):
+            if not any((self._folder / f"{path.stem}{suffix}").exists() for suffix in (".note", ".part", ".json")):
                 Path(lock.name).unlink(missing_ok=True)
-        return True
 
     @contextmanager
     def _alone(self, name: str, stop: threading.Event) -> Iterator[None]:
@@ -297,6 +332,11 @@ def _size(path: Path) -> int:
         return path.stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _name(url: str) -> str:

@@ -1,12 +1,13 @@
 """Reading the lists that stock sites answer with: what is odd in one clip costs that clip and no more."""
 
 import logging
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
 
-from cm_assets.engines.footage.ranking import StockClip
+from cm_assets.engines.footage.ranking import Rendition, StockClip
 from cm_assets.models.base import Model
 
 LONGEST_TEXT = 300
@@ -42,6 +43,20 @@ def listed(
     if odd:
         log.warning("footage: %d clips of %s cannot be read and are left out", odd, service)
     return list(found.values())
+
+
+def renditions(files: Iterable[tuple[int | None, int | None, str]]) -> tuple[Rendition, ...]:
+    """Width, height and address of a clip's files, where there are all three."""
+    return tuple(
+        Rendition(width, height, link)
+        for width, height, link in files
+        if link and width and height and min(width, height) > 0
+    )
+
+
+def page(url: str, site: str, otherwise: str) -> str:
+    """The address of a clip's page, which people are shown, if it is one of this site; else the other one."""
+    return url if re.fullmatch(rf"https://{site}/[A-Za-z0-9/_%.~-]{{1,300}}", url) else otherwise
 
 
 def printable(text: str) -> str:

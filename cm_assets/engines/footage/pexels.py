@@ -1,13 +1,13 @@
 """The footage source `pexels`: https://www.pexels.com/api/documentation/#videos-search."""
 
 import re
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from cm_assets.engines.footage.answers import Service
-from cm_assets.engines.footage.listing import Id, Length, listed, printable
-from cm_assets.engines.footage.ranking import Rendition, StockClip
+from cm_assets.engines.footage.catalogue import Access
+from cm_assets.engines.footage.listing import Id, Length, listed, page, printable, renditions
+from cm_assets.engines.footage.ranking import StockClip
 from cm_assets.models.base import Model, Seconds
 from cm_assets.models.clips import FootageQuery
 from cm_assets.models.protocols import Rests
@@ -51,28 +51,24 @@ class Pexels:
     """Searches Pexels.
 
     Args:
-        url: of its video search.
-        key: of its API.
+        access: its video search and key.
         answers: folder of answers.
         rests: until when it is not to be called.
-        before_call: called before each call; may raise AskedToWait.
     """
 
     name = "pexels"
     licence = "Pexels License"
 
-    def __init__(self, url: str, key: str, answers: Path, rests: Rests, before_call: Callable[[], None]) -> None:
+    def __init__(self, access: Access, answers: Path, rests: Rests) -> None:
         self._service = Service(
             self.name,
-            url,
-            headers={"authorization": key.strip()},
+            access,
+            answers,
+            rests,
+            headers={"authorization": access.key.strip()},
             secrets={},
             field="videos",
-            key_variable="PEXELS_API_KEY",
             pause=PAUSE,
-            answers=answers,
-            rests=rests,
-            before_call=before_call,
         )
 
     def search(self, term: str, query: FootageQuery) -> list[StockClip]:
@@ -94,22 +90,15 @@ class Pexels:
 
 
 def _clip(video: Any) -> StockClip:
-    page = re.fullmatch(r"https://(?:www\.)?pexels\.com/[A-Za-z0-9/_%.~-]{1,300}", video.url)
     return StockClip(
         key=f"pexels:{video.id}",
-        page=page[0] if page else f"https://www.pexels.com/video/{video.id}/",
+        page=page(video.url, r"(?:www\.)?pexels\.com", f"https://www.pexels.com/video/{video.id}/"),
         title=_title(video.url),
         seconds=video.duration,
         author=printable(video.user.name),
-        renditions=_renditions(video.video_files),
-    )
-
-
-def _renditions(files: Sequence[_File]) -> tuple[Rendition, ...]:
-    return tuple(
-        Rendition(file.width, file.height, file.link)
-        for file in files
-        if file.file_type == "video/mp4" and file.width and file.height and min(file.width, file.height) > 0
+        renditions=renditions(
+            (file.width, file.height, file.link) for file in video.video_files if file.file_type == "video/mp4"
+        ),
     )
 
 

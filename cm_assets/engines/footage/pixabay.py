@@ -1,14 +1,14 @@
 """The footage source `pixabay`: https://pixabay.com/api/docs/#api_search_videos."""
 
 import math
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from cm_assets.engines.footage.answers import Service
-from cm_assets.engines.footage.listing import Id, Length, listed, printable
-from cm_assets.engines.footage.ranking import MOST_ENLARGED, Rendition, StockClip
+from cm_assets.engines.footage.catalogue import Access
+from cm_assets.engines.footage.listing import Id, Length, listed, page, printable, renditions
+from cm_assets.engines.footage.ranking import MOST_ENLARGED, StockClip
 from cm_assets.models.base import Model, Seconds
 from cm_assets.models.clips import FootageQuery
 from cm_assets.models.protocols import Rests
@@ -42,28 +42,24 @@ class Pixabay:
     """Searches Pixabay.
 
     Args:
-        url: of its video search.
-        key: of its API; it travels in the address, so nobody logs that.
+        access: its video search and key; the key travels in the address, so nobody logs that.
         answers: folder of answers.
         rests: until when it is not to be called.
-        before_call: called before each call; may raise AskedToWait.
     """
 
     name = "pixabay"
     licence = "Pixabay Content License"
 
-    def __init__(self, url: str, key: str, answers: Path, rests: Rests, before_call: Callable[[], None]) -> None:
+    def __init__(self, access: Access, answers: Path, rests: Rests) -> None:
         self._service = Service(
             self.name,
-            url,
+            access,
+            answers,
+            rests,
             headers={},
-            secrets={"key": key.strip()},
+            secrets={"key": access.key.strip()},
             field="hits",
-            key_variable="PIXABAY_API_KEY",
             pause=PAUSE,
-            answers=answers,
-            rests=rests,
-            before_call=before_call,
         )
 
     def search(self, term: str, query: FootageQuery) -> list[StockClip]:
@@ -88,16 +84,11 @@ class Pixabay:
 
 
 def _clip(hit: Any) -> StockClip:
-    page = re.fullmatch(r"https://pixabay\.com/[A-Za-z0-9/_%.~-]{1,300}", hit.pageURL)
     return StockClip(
         key=f"pixabay:{hit.id}",
-        page=page[0] if page else f"https://pixabay.com/videos/id-{hit.id}/",
+        page=page(hit.pageURL, r"pixabay\.com", f"https://pixabay.com/videos/id-{hit.id}/"),
         title=printable(hit.tags),
         seconds=hit.duration,
         author=printable(hit.user),
-        renditions=tuple(
-            Rendition(file.width, file.height, file.url)
-            for file in hit.videos.values()
-            if file.url and min(file.width, file.height) > 0
-        ),
+        renditions=renditions((file.width, file.height, file.url) for file in hit.videos.values()),
     )

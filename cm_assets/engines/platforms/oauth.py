@@ -9,16 +9,25 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Protocol
 from urllib.parse import parse_qs, urlencode, urlsplit
 
-from cm_assets.engines.http import connected, failure_of
-from cm_assets.models.base import PermanentFailure, Seconds, TransientFailure
+from cm_assets.engines.http import connected, passing
+from cm_assets.models.base import AskedToWait, PermanentFailure, Seconds, TransientFailure
 
 EARLY: Seconds = 120
 """How long before its end a token is renewed."""
+
+PATIENCE: Seconds = 10.0
+"""How long somebody else is waited for who is renewing a token: an answer takes a second as a rule."""
+
+LOOK_AGAIN: Seconds = 0.1
+
+WITHDRAWN = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
+"""The errors of token endpoints after which a person has to consent again (RFC 6749, 5.2); all others may pass."""
 
 PAGE = "<!doctype html><meta charset=utf-8><title>cm_assets</title><p style='font:1.2em sans-serif;margin:3em'>{said}"
 
@@ -49,6 +58,17 @@ class Service:
     extra: Mapping[str, str] = field(default_factory=dict)
 
 
+class Renewal(Protocol):
+    """What an account is used with, in the hands of whoever renews it."""
+
+    @property
+    def secret(self) -> dict[str, Any]:
+        """What is stored."""
+
+    def store(self, secret: Mapping[str, Any]) -> bool:
+        """Store what takes its place; whether that counts, since nobody else has stored anything meanwhile."""
+
+
 class Vault(Protocol):
     """Where the secrets of accounts are kept."""
 
@@ -61,13 +81,21 @@ class Vault(Protocol):
     def put(self, platform: str, account: str, secret: Mapping[str, Any]) -> None:
         """Store what an account is used with."""
 
+    def renewing(self, platform: str, account: str) -> AbstractContextManager[Renewal | None]:
+        """Be the only one who renews what an account is used with, for the length of the block; None if others do."""
+
 
 class Tokens:
-    """Access tokens of the accounts of one platform, renewed when they end."""
+    """Access tokens of the accounts of one platform, renewed when they end.
+
+    A platform may give a new refresh token with each renewal and refuse the earlier one. So one process renews at a
+    time, and the others take what it has stored.
+    """
 
     def __init__(self, service: Service, vault: Vault) -> None:
         self._service = service
         self._vault = vault
+        self._given: dict[str, str] = {}
 
     def account(self, wanted: str) -> str:
         """The name of the account that is meant; empty for the only one.
@@ -86,18 +114,56 @@ class Tokens:
 
         Raises:
             PermanentFailure: it is not connected, or the consent was withdrawn.
+            AskedToWait: another process has been renewing it for long.
             TransientFailure: the platform cannot be reached.
         """
-        service = self._service
         name = self.account(account)
-        secret = self._vault.get(service.platform, name)
+        secret = self._stored(name)
+        refused = self._given.get(name, str(secret["access_token"])) if renewed else ""
+        if not _serves(secret, refused):
+            secret = self._renewed(name, refused)
+        self._given[name] = str(secret["access_token"])
+        return self._given[name]
+
+    def _stored(self, name: str) -> dict[str, Any]:
+        platform = self._service.platform
+        secret = self._vault.get(platform, name)
         if secret is None:
-            raise PermanentFailure(f"the account {name!r} is not connected: run cm connect {service.platform}")
-        if renewed or secret["expires_at"] < time.time() + EARLY:
-            asked = {"grant_type": "refresh_token", "refresh_token": secret["refresh_token"]}
-            secret |= _granted(service, secret["client_id"], secret["client_secret"], asked)
-            self._vault.put(service.platform, name, secret)
-        return str(secret["access_token"])
+            raise PermanentFailure(f"the account {name!r} is not connected: run cm connect {platform}")
+        return secret
+
+    def _renewed(self, name: str, refused: str) -> dict[str, Any]:
+        """What serves instead of what ended or was refused: renewed here, or by somebody else."""
+        until = time.monotonic() + PATIENCE
+        while True:
+            with self._vault.renewing(self._service.platform, name) as renewal:
+                if renewal is not None:
+                    # Whoever had the claim before may have stored what serves.
+                    return renewal.secret if _serves(renewal.secret, refused) else self._renew(name, renewal)
+            secret = self._stored(name)
+            if _serves(secret, refused):
+                return secret
+            if time.monotonic() >= until:
+                raise AskedToWait(f"another process is renewing the access to {self._service.title}", PATIENCE)
+            time.sleep(LOOK_AGAIN)
+
+    def _renew(self, name: str, renewal: Renewal) -> dict[str, Any]:
+        """Renew what is stored; what others stored meanwhile counts more: `cm connect`, or whose claim ran out."""
+        secret = renewal.secret
+        asked = {"grant_type": "refresh_token", "refresh_token": secret["refresh_token"]}
+        try:
+            renewed = secret | _granted(self._service, secret["client_id"], secret["client_secret"], asked)
+        except PermanentFailure:
+            stored = self._stored(name)
+            if stored == secret:
+                raise
+            return stored
+        return renewed if renewal.store(renewed) else self._stored(name)
+
+
+def _serves(secret: Mapping[str, Any], refused: str) -> bool:
+    """Whether an access token can be used: it does not end soon, and is not the one that was refused."""
+    return bool(secret["access_token"] != refused and secret["expires_at"] >= time.time() + EARLY)
 
 
 def chosen(platform: str, accounts: list[str], wanted: str) -> str:
@@ -196,7 +262,7 @@ def _granted(service: Service, client_id: str, client_secret: str, asked: Mappin
 
     body = {service.client_field: client_id, "client_secret": client_secret, **asked}
     with connected(service.title):
-        answer = httpx.post(service.token_url, data=body, timeout=30)
+        answer = httpx.post(service.token_url, data=body, timeout=20)
     try:
         found = answer.json()
     except ValueError:
@@ -204,12 +270,13 @@ def _granted(service: Service, client_id: str, client_secret: str, asked: Mappin
     if not isinstance(found, dict):
         found = {}
     error = found.get("error")
-    if error in {"invalid_grant", "invalid_client", "unauthorized_client"}:
+    reason = error if isinstance(error, str) else ""
+    if reason in WITHDRAWN:
         raise PermanentFailure(
-            f"{service.title} does not accept the consent any more ({error}): run cm connect {service.platform}"
+            f"{service.title} does not accept the consent any more ({reason}): run cm connect {service.platform}"
         )
     if not answer.is_success or error:
-        raise failure_of(answer, service.title, str(error or ""))
+        raise passing(answer, service.title, reason)
     if not isinstance(found.get("access_token"), str):
         raise TransientFailure(f"{service.title} gave no token")
     kept = {name: found[name] for name in ("access_token", "refresh_token", "open_id", "scope") if found.get(name)}

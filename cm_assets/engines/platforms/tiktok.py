@@ -11,17 +11,18 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
-from cm_assets.engines.http import connected, failure_of
+from cm_assets.engines.http import connected, failure_of, is_word, passing
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens, chosen
 from cm_assets.engines.platforms.texts import described
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
+from cm_assets.models.limits import not_offered
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
@@ -36,6 +37,9 @@ and fewer than 5 MB only as a whole (https://developers.tiktok.com/doc/content-p
 
 BLOCK = 256 << 10
 """Bytes that are read and sent at a time."""
+
+QUICK: Seconds = 10.0
+"""How long TikTok may be silent while somebody waits to hear whose account it is."""
 
 HELD_EVERY: Seconds = 4.0
 """While bytes go out, the ledger is told so often that somebody is at it."""
@@ -56,13 +60,13 @@ ID_LOOKS = 5
 """How often the public id of a finished post is asked for: it is given after moderation only."""
 
 MOST_BEGUN = 5
-"""Uploads that are begun for one render before a person is asked."""
+"""Uploads that are begun for one render one after the other before it is left alone for a while."""
 
 MINUTE: Seconds = 60.0
 """The window of all of TikTok's limits of calls."""
 
 PRIVACY: Mapping[str, str] = {"public": "PUBLIC_TO_EVERYONE", "private": "SELF_ONLY"}
-"""What `post.privacy` means there. Nothing is unlisted on TikTok: who has no link finds a post all the same."""
+"""What `post.privacy` means there."""
 
 SCOPES = ("user.info.basic", "video.publish", "video.upload")
 
@@ -75,10 +79,7 @@ FINAL: Mapping[str, str] = {
     "auth_removed": "the account withdrew its consent: run cm connect tiktok, then cm retry",
     "spam_risk": "it takes the post for spam: look at the account in the app",
     "spam_risk_text": "it takes the text for spam: change post.title, post.description or post.hashtags",
-    "spam_risk_too_many_posts": "the account posted too often today: cm retry tomorrow, or post from the app",
-    "spam_risk_too_many_pending_share": "five drafts wait in the account's inbox: finish or delete some, then cm retry",
     "spam_risk_user_banned_from_posting": "the account may not post: look at its status in the app",
-    "reached_active_user_cap": "the app's users of today are used up: cm retry tomorrow, or have the app audited",
     "unaudited_client_can_only_post_to_private_accounts": "until TikTok has audited the app, the account must be "
     "private and post.privacy too",
     "privacy_level_option_mismatch": "post.privacy is none that the account offers now",
@@ -90,7 +91,20 @@ FINAL: Mapping[str, str] = {
     "scope_permission_missed": "the app has no permission for this: add the Content Posting API and its scopes to it",
     "token_not_authorized_for_specified_publish_id": "the upload was begun by another account: connect that one again",
 }
-"""The codes after which no repetition helps, in errors and as reasons of a failed post."""
+"""The codes after which there is no post, in errors and as reasons of a failed one.
+
+All others are tried again or waited for. The page for people is docs/tiktok.md.
+"""
+
+CAPS: Mapping[str, str] = {
+    "spam_risk_too_many_posts": "the account has posted as often as TikTok lets it for now",
+    "spam_risk_too_many_pending_share": "five drafts wait in the account's inbox: finish or delete some in the app",
+    "reached_active_user_cap": "as many accounts post through the app as TikTok lets for now: an audit lifts that",
+}
+"""The codes of limits that end by themselves, or when a person finishes drafts. TikTok does not say when."""
+
+CAP_HOURS = 3
+"""At each hour of UTC that this divides it is asked whether such a limit has ended."""
 
 _BUSY = frozenset({"internal", "internal_error"})
 _GONE = frozenset({403, 404, 410})
@@ -139,7 +153,7 @@ def own_name(token: str, addresses: Mapping[str, str]) -> str:
         Failure: it cannot be asked.
     """
     api = (addresses.get("tiktok") or API).rstrip("/")
-    with _client() as client:
+    with _client(QUICK) as client:
         call = _Calls(client, api, lambda _account, _renewed: token, lambda _limit, _account: None, "")
         name = call.creator().get("creator_username")
     if not isinstance(name, str) or not name:
@@ -247,9 +261,9 @@ class TikTok:
         begun = entry.opened if entry.render_sha256 == draft.video.sha256 else 0
         if begun >= MOST_BEGUN:
             held.note(opened=0)
-            raise PermanentFailure(
+            raise TransientFailure(
                 f"TikTok has taken none of {MOST_BEGUN} uploads of {draft.video_id} to the end: look at the account "
-                f"in the app, then cm retry"
+                f"in the app"
             )
         chunk = size if size < 2 * CHUNK else CHUNK
         body: dict[str, Any] = {
@@ -290,9 +304,7 @@ class TikTok:
         is_other = draft is None or entry.render_sha256 != draft.video.sha256
         try:
             state = _State.of(call("tiktok_status", "/v2/post/publish/status/fetch/", {"publish_id": entry.handle}))
-        except _Refused as refusal:
-            if refusal.code != "invalid_publish_id":
-                raise
+        except _Forgotten:
             if _LAST in entry.done:
                 raise PermanentFailure(
                     f"TikTok has forgotten what became of {entry.video_id}: look at the account; if it is not there, "
@@ -304,7 +316,8 @@ class TikTok:
             self._end(call, held, draft, state)
             return None
         if state.status == "FAILED":
-            _forget(held)
+            # A limit that it met says nothing against the video.
+            held.note(**_NOTHING, opened=entry.opened - (state.reason in CAPS))
             if is_other:
                 return None
             raise state.failure()
@@ -353,7 +366,7 @@ class TikTok:
                 held.note(session="", tries=0)
                 return
             if not answer.is_success:
-                raise failure_of(answer, "TikTok")
+                raise passing(answer, "TikTok", "")
             if is_last and answer.status_code == 206:
                 raise TransientFailure("TikTok has not got all of the upload yet")
         held.note(session="", done=(_LAST, _ALL), tries=0)
@@ -413,15 +426,14 @@ class _State:
         """Why there is no post."""
         if self.reason in FINAL:
             return PermanentFailure(f"TikTok refuses it ({self.reason}): {FINAL[self.reason]}")
-        return TransientFailure(f"TikTok could not post it ({_word(self.reason)})")
+        if self.reason in CAPS:
+            return _capped(self.reason)
+        said = f" ({self.reason})" if is_word(self.reason) else ""
+        return TransientFailure(f"TikTok could not post it{said}")
 
 
-class _Refused(PermanentFailure):
-    """A call that TikTok answers with a code after which no repetition helps."""
-
-    def __init__(self, code: str, said: str) -> None:
-        super().__init__(said)
-        self.code = code
+class _Forgotten(TransientFailure):
+    """TikTok does not know the upload that it was asked about."""
 
 
 class _Calls:
@@ -458,11 +470,11 @@ class _Calls:
             bearer = {"Authorization": f"Bearer {self._token(self.account, renewed)}"}
             with connected("TikTok"):
                 answer = self._client.post(self._api + path, json=body, headers=bearer)
-            code, said, data = _read(answer)
+            code, data = _read(answer)
             if answer.is_success and code == "ok":
                 return data
             if code != "access_token_invalid":
-                raise _failure(answer, code, said)
+                raise _failure(answer, code)
         raise PermanentFailure("TikTok does not know this account any more: run cm connect tiktok")
 
     def creator(self) -> Mapping[str, Any]:
@@ -478,10 +490,12 @@ class _Calls:
 
 
 @contextmanager
-def _client() -> "Iterator[httpx.Client]":
+def _client(silence: Seconds = 120) -> "Iterator[httpx.Client]":
     import httpx
 
-    with httpx.Client(timeout=httpx.Timeout(60, read=120), headers={"User-Agent": "cm_assets"}) as client:
+    with httpx.Client(
+        timeout=httpx.Timeout(min(silence, 60), read=silence), headers={"User-Agent": "cm_assets"}
+    ) as client:
         yield client
 
 
@@ -491,11 +505,8 @@ def _about(draft: PostDraft) -> dict[str, Any]:
     Raises:
         PermanentFailure: something is not within TikTok's limits; nothing was sent.
     """
-    if draft.privacy not in PRIVACY:
-        raise PermanentFailure(
-            f"post.privacy: TikTok has no {draft.privacy} posts; choose {' or '.join(PRIVACY)}, "
-            f"for TikTok alone under post.per_platform.tiktok"
-        )
+    for wrong in not_offered(TikTok.name, privacy=draft.privacy):
+        raise PermanentFailure(f"post.{wrong.field}: {wrong.why}")
     return {
         "title": caption(draft),
         "privacy_level": PRIVACY[draft.privacy],
@@ -583,7 +594,7 @@ def _address(call: _Calls, post_id: str) -> str:
     return f"https://www.tiktok.com/@{quote(who, safe='')}" if who else "https://www.tiktok.com/"
 
 
-def _failure(answer: "httpx.Response", code: str, said: str) -> Failure:
+def _failure(answer: "httpx.Response", code: str) -> Failure:
     """What an error of TikTok's means (https://developers.tiktok.com/doc/tiktok-api-v2-error-handling)."""
     if code == "rate_limit_exceeded":
         busy = failure_of(answer, "TikTok", code)
@@ -591,15 +602,34 @@ def _failure(answer: "httpx.Response", code: str, said: str) -> Failure:
     if code in _BUSY:
         return TransientFailure(f"TikTok is busy ({code})")
     if code in FINAL:
-        return _Refused(code, f"TikTok refuses it ({code}): {FINAL[code]}")
+        return PermanentFailure(f"TikTok refuses it ({code}): {FINAL[code]}")
+    if code in CAPS:
+        return _capped(code)
     if answer.is_success and not code:
         return TransientFailure("TikTok answers without saying whether it did it")
-    failure = failure_of(answer, "TikTok", f"{_word(code)} {said}".strip())
-    return _Refused(code, str(failure)) if isinstance(failure, PermanentFailure) else failure
+    if code == "invalid_publish_id" and answer.status_code < 500:
+        return _Forgotten("TikTok does not know the upload")
+    return passing(answer, "TikTok", code)
 
 
-def _read(answer: "httpx.Response") -> tuple[str, str, dict[str, Any]]:
-    """The code, which is `ok` if all is well, what is said of it, and the data of an answer."""
+def _capped(code: str) -> AskedToWait:
+    """Wait for the end of a limit."""
+    now = datetime.now(UTC)
+    until = next_look(now)
+    return AskedToWait(f"{CAPS[code]}; it is asked again at {until:%H:%M} UTC", (until - now) / timedelta(seconds=1))
+
+
+def next_look(now: datetime) -> datetime:
+    """When it is asked again whether a limit has ended.
+
+    The same time for all who wait: so their line decides who is first, and nobody who came later slips in.
+    """
+    hour = now.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return hour + timedelta(hours=CAP_HOURS - hour.hour % CAP_HOURS, minutes=1)
+
+
+def _read(answer: "httpx.Response") -> tuple[str, dict[str, Any]]:
+    """The code, which is `ok` if all is well, and the data of an answer."""
     try:
         found = answer.json()
     except ValueError:
@@ -607,9 +637,4 @@ def _read(answer: "httpx.Response") -> tuple[str, str, dict[str, Any]]:
     found = found if isinstance(found, dict) else {}
     error, data = found.get("error"), found.get("data")
     error = error if isinstance(error, dict) else {}
-    return str(error.get("code", "")), str(error.get("message", "")), data if isinstance(data, dict) else {}
-
-
-def _word(code: str) -> str:
-    """A code of TikTok's, as far as it is one."""
-    return code if code.isidentifier() and len(code) <= 80 else "unknown"
+    return str(error.get("code", "")), data if isinstance(data, dict) else {}

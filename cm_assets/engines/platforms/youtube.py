@@ -12,18 +12,18 @@ import hashlib
 from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
-from cm_assets.engines.http import connected, failure_of
+from cm_assets.engines.http import connected, passing
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.engines.platforms.oauth import Service, Tokens
 from cm_assets.engines.platforms.texts import described, hashtag
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
-from cm_assets.models.limits import LIMITS, tags_length, too_much
+from cm_assets.models.days import PACIFIC, over
+from cm_assets.models.limits import LIMITS, category_number, not_offered, tags_length, too_much
 from cm_assets.models.post import LOST, LedgerEntry, Post, PostDraft
 from cm_assets.models.protocols import Held, Ledger, Progress
 
@@ -34,6 +34,9 @@ API = "https://www.googleapis.com"
 
 BLOCK = 1 << 20
 """Bytes that are read and sent at a time."""
+
+QUICK: Seconds = 10.0
+"""How long YouTube may be silent while somebody waits to hear whose account it is."""
 
 NOTED_EVERY: Seconds = 3.0
 """How often the ledger is told how far the upload is, and that it is still being worked on."""
@@ -59,29 +62,13 @@ FORGOTTEN = (
 EXTRA_TRIES = 3
 """How often captions and cover are tried; the video is there without them."""
 
+EXTRA_PATIENCE: Seconds = 60.0
+"""The longest wait that YouTube may ask for before another of these tries."""
+
 TAKEN = LIMITS["youtube"]
 
 MAX_COVER = 2_000_000
 """Bytes of a cover."""
-
-CATEGORIES: Mapping[str, str] = {
-    "film & animation": "1",
-    "autos & vehicles": "2",
-    "music": "10",
-    "pets & animals": "15",
-    "sports": "17",
-    "travel & events": "19",
-    "gaming": "20",
-    "people & blogs": "22",
-    "comedy": "23",
-    "entertainment": "24",
-    "news & politics": "25",
-    "howto & style": "26",
-    "education": "27",
-    "science & technology": "28",
-    "nonprofits & activism": "29",
-}
-"""Those that can be chosen everywhere: https://developers.google.com/youtube/v3/docs/videoCategories/list."""
 
 SCOPES = ("https://www.googleapis.com/auth/youtube.upload", "https://www.googleapis.com/auth/youtube.force-ssl")
 
@@ -90,16 +77,27 @@ FINAL: Mapping[str, str] = {
     "invalidDescription": "post.description is not what it takes: 5,000 bytes, no < or >",
     "invalidTags": "post.hashtags are not what it takes: 500 characters in all",
     "invalidCategoryId": "post.category is none that this channel can choose",
+    "invalidVideoMetadata": "something of post is not what it takes: look at title, description, hashtags and category",
+    "forbiddenPrivacySetting": "post.privacy is none that this channel can choose",
     "youtubeSignupRequired": "the account has no channel: make one on youtube.com, then cm retry",
+    "authenticatedUserNotChannel": "the account has no channel: make one on youtube.com, then cm retry",
+    "accessNotConfigured": "the project may not: switch on the YouTube Data API v3 in the Google Cloud console, then "
+    "cm retry",
     "insufficientPermissions": "not all was allowed that is asked for: run cm connect youtube again, and allow all",
     "forbidden": "it does not let this account do that: look at the channel's status in YouTube Studio",
     "accountSuspended": "the account is suspended",
     "accountClosed": "the account is closed",
+    "authenticatedUserAccountSuspended": "the account is suspended",
+    "authenticatedUserAccountClosed": "the account is closed",
+    "channelSuspended": "the channel is suspended",
+    "channelClosed": "the channel is closed",
 }
-"""The errors after which there is no post, by Google's reason; all others are tried again or waited for."""
+"""The errors after which there is no post, by Google's reason (https://developers.google.com/youtube/v3/docs/errors).
+
+All others are tried again or waited for. The page for people is docs/platforms.md.
+"""
 
 _BUSY = frozenset({"rateLimitExceeded", "userRateLimitExceeded", "backendError", "internalError", "processingFailure"})
-_PACIFIC = ZoneInfo("America/Los_Angeles")
 
 
 def platform(surroundings: Surroundings) -> "YouTube":
@@ -135,7 +133,7 @@ def own_name(token: str, addresses: Mapping[str, str]) -> str:
     Raises:
         Failure: it has none, or cannot be asked.
     """
-    with _client() as client:
+    with _client(QUICK) as client:
         call = _Calls(client, (addresses.get("youtube") or API).rstrip("/"), lambda _account, _renewed: token, "")
         for channel in call.found("/youtube/v3/channels", {"part": "snippet", "mine": "true"})["items"]:
             snippet = channel["snippet"]
@@ -244,7 +242,7 @@ class YouTube:
         entry = held.entry
         stored, video = self._state_of(call, held, total=None)
         if video is not None:
-            held.note(session="", post=_post(video, entry, None))
+            held.note(session="", post=_post(video, entry, None), tries=0)
         elif stored is not None and entry.bytes_sent > stored and entry.tries < LATE_LOOKS:
             # Its last bytes can still be on their way: whoever sent them may be dead, and the network not.
             held.note(tries=entry.tries + 1)
@@ -290,7 +288,7 @@ class YouTube:
         if video is None and stored is not None:
             video = self._put(call, held, path, stored, size, progress)
         if video is not None:
-            held.note(session="", post=_post(video, held.entry, draft), bytes_sent=size)
+            held.note(session="", post=_post(video, held.entry, draft), bytes_sent=size, tries=0)
         else:
             self._end_lost(call, held, draft, may_be_whole=held.entry.bytes_sent >= size)
 
@@ -364,7 +362,7 @@ class YouTube:
         if may_be_whole:
             video = self._search(call, mark(entry.video_id, entry.render_sha256))
             if video is not None:
-                held.note(session="", post=_post(video, entry, draft))
+                held.note(session="", post=_post(video, entry, draft), tries=0)
                 return
             if entry.tries < LOOKS:
                 held.note(tries=entry.tries + 1)
@@ -405,7 +403,7 @@ class YouTube:
             except PermanentFailure as failure:
                 held.note(notes=(*held.entry.notes, f"{name}: {failure}"))
             except Failure as failure:
-                if tried < EXTRA_TRIES and not isinstance(failure, AskedToWait):
+                if tried < EXTRA_TRIES and getattr(failure, "seconds", 0.0) <= EXTRA_PATIENCE:
                     raise
                 held.note(notes=(*held.entry.notes, f"{name}: {failure}"))
             held.note(done=(*held.entry.done, name), tries=0)
@@ -501,18 +499,14 @@ def mark(video_id: str, render_sha256: str) -> str:
     return "cm-" + hashlib.sha256(f"{video_id} {render_sha256}".encode()).hexdigest()[:16]
 
 
-def midnight(now: datetime) -> datetime:
-    """When the quota is full again: the next midnight in California."""
-    there = now.astimezone(_PACIFIC)
-    return datetime.combine(there.date() + timedelta(days=1), time(), _PACIFIC)
-
-
 @contextmanager
-def _client() -> "Iterator[httpx.Client]":
+def _client(silence: Seconds = 300) -> "Iterator[httpx.Client]":
     import httpx
 
     # What is finished is answered late: YouTube looks at it first.
-    with httpx.Client(timeout=httpx.Timeout(60, read=300), headers={"User-Agent": "cm_assets"}) as client:
+    with httpx.Client(
+        timeout=httpx.Timeout(min(silence, 60), read=silence), headers={"User-Agent": "cm_assets"}
+    ) as client:
         yield client
 
 
@@ -523,7 +517,7 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
         PermanentFailure: something is not within YouTube's limits; nothing was sent.
     """
     title = " ".join(draft.title.split())
-    for wrong in too_much("youtube", title=title):
+    for wrong in [*too_much(YouTube.name, title=title), *not_offered(YouTube.name, category=draft.category)]:
         raise PermanentFailure(f"post.{wrong.field}: {wrong.why}")
     if not title:
         raise PermanentFailure("post.title: is empty, and YouTube wants one")
@@ -538,7 +532,7 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
             "title": title,
             "description": description,
             "tags": tags,
-            "categoryId": _category(draft.category),
+            "categoryId": category_number(draft.category or "people & blogs"),
             "defaultLanguage": draft.language,
             "defaultAudioLanguage": draft.language,
         },
@@ -553,15 +547,6 @@ def _resource(draft: PostDraft) -> dict[str, Any]:
 def _legal(text: str) -> str:
     """The text without the two characters that YouTube refuses."""
     return text.replace("<", "\u2039").replace(">", "\u203a")
-
-
-def _category(name: str) -> str:
-    if not name:
-        return CATEGORIES["people & blogs"]
-    number = CATEGORIES.get(name.strip().lower(), name.strip())
-    if not number.isdigit():
-        raise PermanentFailure(f"post.category: {name!r} is none of YouTube's: {', '.join(CATEGORIES)}, or a number")
-    return number
 
 
 def _post(video: Mapping[str, Any], entry: LedgerEntry, draft: PostDraft | None) -> Post:
@@ -581,16 +566,14 @@ def _failure(answer: "httpx.Response") -> Failure:
     """What an error of Google's means (https://developers.google.com/youtube/v3/docs/errors)."""
     reason, said = _reason(answer), _said(answer)
     if reason in {"quotaExceeded", "dailyLimitExceeded"} or (reason == "rateLimitExceeded" and "per day" in said):
-        wait = (midnight(datetime.now(UTC)) - datetime.now(UTC)) / timedelta(seconds=1) + 60
+        now = datetime.now(UTC)
+        wait = (over(now, PACIFIC) - now) / timedelta(seconds=1)
         return AskedToWait("YouTube's quota of this project is used up until midnight in California", wait)
     if reason == "uploadLimitExceeded":
         return AskedToWait("YouTube takes no more videos of this channel for now", 6 * 3600)
     if reason in FINAL:
         return PermanentFailure(f"YouTube refuses it ({reason}): {FINAL[reason]}")
-    if reason in _BUSY:
-        busy = failure_of(answer, "YouTube", said)
-        return busy if isinstance(busy, AskedToWait) else TransientFailure(f"YouTube is busy ({reason})")
-    return failure_of(answer, "YouTube", f"{reason} {said}".strip())
+    return passing(answer, "YouTube", reason)
 
 
 def _json(answer: "httpx.Response") -> dict[str, Any]:
