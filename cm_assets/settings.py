@@ -30,6 +30,8 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
 """Limits that the services themselves have: YouTube begins 100 uploads for a project from midnight to midnight in
 California (`models.days`), TikTok 15 in 24 hours for an account, for which it counts three kinds of calls."""
 
+_Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
+
 EndpointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,31}$")]
 """Of one who is told what happens: a slug, since it becomes part of the variables' names."""
 
@@ -52,10 +54,12 @@ _EXPECTED: Mapping[str, str] = {
     "footage_cache_bytes": _SIZE,
     "keep_days": _DAYS,
     "keep_intermediates_days": _DAYS,
+    "max_backlog": "must be a whole number, 1 to 10,000,000",
     "max_concurrent_runs": _COUNT,
     "max_disk": _SIZE,
     "max_lost_runs": _COUNT,
     "min_free": _SIZE,
+    "serve_hosts": "must be names of hosts, without ports, apart by commas",
     "notify": "must be names of small letters, digits and hyphens, apart by commas",
     "tiktok_mode": "must be direct or inbox",
     "x264_preset": "must be a preset of x264, such as superfast or veryfast",
@@ -192,7 +196,7 @@ class Settings(BaseSettings):
     tiktok_url: str = ""
     tiktok_mode: Literal["direct", "inbox"] = "direct"
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
-    serve_hosts: Annotated[tuple[str, ...], NoDecode] = ()
+    serve_hosts: Annotated[tuple[_Host, ...], NoDecode] = ()
     max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5

@@ -55,7 +55,9 @@ TAKES_NONSENSE = {name for name, field in Settings.model_fields.items() if field
 
 
 @pytest.mark.parametrize("value", ["nonsense!", "-1", "1e999", "nan", "\N{SNOWMAN}"])
-@pytest.mark.parametrize("name", sorted(set(Settings.model_fields) - TAKES_NONSENSE - {"voices", "footage", "notify"}))
+@pytest.mark.parametrize(
+    "name", sorted(set(Settings.model_fields) - TAKES_NONSENSE - {"voices", "footage", "notify", "serve_hosts"})
+)
 def test_nonsense_is_refused_by_its_variable_and_with_what_is_expected(
     name: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,6 +68,14 @@ def test_nonsense_is_refused_by_its_variable_and_with_what_is_expected(
     (line,) = done.stderr.splitlines()
     assert re.match(rf"cm: {variable}: .*\b(must be|say it as in|give) ", line)
     assert not re.search("Input|Value error|parse|valid ", line)
+
+
+@pytest.mark.parametrize("value", ["a b", "http://example.com", "example.com:80", "-a", "a/b", "*", "\N{SNOWMAN}"])
+def test_a_host_is_a_name_alone(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_SERVE_HOSTS", f"shorts.example.com,{value}")
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cm: CM_SERVE_HOSTS: must be names of hosts")
 
 
 @pytest.mark.parametrize("name", ["artifacts_url", "pexels_url", "pixabay_url", "tiktok_url", "youtube_url"])
