@@ -22,17 +22,18 @@ from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.disk import DiskUse
+from cm_assets.models.numbers import Numbers, StageNumbers
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
-from cm_assets.policies import POST, backlog_rank
+from cm_assets.policies import POST, STAGES, backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure
 from cm_assets.storage.ledger import PostLedger
-from cm_assets.storage.spending import bills
+from cm_assets.storage.spending import bills, spent
 
 if TYPE_CHECKING:
     from cm_assets.lifecycle.calendar import Planned
@@ -46,6 +47,9 @@ ENGINE_STARTS = 3
 
 UNFINISHED = frozenset({"failed", "partial", "cancelled"})
 """Outcomes after which there is something to go on with."""
+
+COUNTED_AT_ONCE = 1000
+"""Videos that are looked at together when all are counted."""
 
 MOST_DATES = 100
 """Dates to come that are told of one entry of the calendar."""
@@ -369,6 +373,43 @@ class Client:
             found += [status for status in self._statuses(page) if not states or status.state in states]
             after = page[-1]
         return found[:limit]
+
+    def numbers(self) -> Numbers:
+        """All videos of the home in numbers."""
+        states = Counter({ENDS[outcome]: count for outcome, count in self.database.count_ends().items()})
+        waiting: Counter[str] = Counter()
+        running: Counter[str] = Counter()
+        oldest = now = datetime.now(UTC)
+        before = None
+        while page := self.database.newest(limit=COUNTED_AT_ONCE, wanted=True, before=before):
+            for status in self._statuses(page):
+                states[status.state] += 1
+                at_work = [stage.stage for stage in status.stages if stage.state == "running"]
+                running.update(at_work)
+                if not at_work and status.state in {"queued", "producing", "publishing"}:
+                    waiting.update([stage.stage for stage in status.stages if stage.state == "waiting"][:1])
+                    oldest = min(oldest, status.received_at)
+            before = page[-1]
+        ended: dict[str, dict[str, tuple[int, float]]] = {stage: {} for stage in STAGES}
+        for (stage, way), figures in self.database.attempts().items():
+            ended.setdefault(stage, {})[way] = figures
+        dollars, tokens = spent(self.database)
+        return Numbers(
+            states=dict(states),
+            stages={
+                stage: StageNumbers(
+                    waiting=waiting[stage],
+                    running=running[stage],
+                    attempts={way: count for way, (count, _) in ways.items()},
+                    seconds={way: seconds for way, (_, seconds) in ways.items()},
+                )
+                for stage, ways in ended.items()
+            },
+            oldest=(now - oldest).total_seconds(),
+            dollars=dollars,
+            tokens=tokens,
+            engine=homes.somebody_works(self.settings, self.database),
+        )
 
     def _page(self, states: Collection[State], limit: int, after: StoredRequest | None) -> Sequence[StoredRequest]:
         """Requests that may be in one of the states."""

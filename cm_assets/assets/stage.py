@@ -128,6 +128,16 @@ class Stages:
         attempt = _op(context).retry_number + 1
         self._work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
+        began = time.monotonic()
+
+        def ending(error: Exception, end: _Ending) -> _Ending:
+            """Tell people how the attempt ended; its end."""
+            step = Step(0.0, attempt)
+            if isinstance(end, dg.RetryRequested):
+                step = Step(0.0, attempt, f"{name}: {_said(error)} (again in {end.seconds_to_wait or 0:.0f} s)")
+            self._database.end_attempt(video, name, step, _class_of(error), time.monotonic() - began)
+            return end
+
         try:
             self._database.report_progress(video, name, Step(0.0, attempt))
 
@@ -136,26 +146,25 @@ class Stages:
 
             with _time_limit(policy.time_limit):
                 yield Stage(video, name, folder, self._database, attempt, comes_back)
-            self._database.report_progress(video, name, Step(1.0, attempt))
+            self._database.end_attempt(video, name, Step(1.0, attempt), "done", time.monotonic() - began)
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
             # Where there may be other runs, one of them goes on: several such attempts are more than a run may take.
             end = _outlast(context, policy, late) if policy.patience else _end(context, policy, late)
-            raise self._waiting(video, name, attempt, late, end) from late
+            raise ending(late, end) from late
         except (dg.Failure, dg.RetryRequested):
             raise
         except Exception as error:
             said = _in_words(error)
-            raise self._waiting(video, name, attempt, said, _end(context, policy, said)) from error
+            raise ending(said, _end(context, policy, said)) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def _waiting(self, video: str, name: str, attempt: int, why: Exception, end: _Ending) -> _Ending:
-        """Tell people that a stage waits, if it does; how its attempt ends."""
-        if isinstance(end, dg.RetryRequested):
-            waits_for = f"{name}: {_said(why)} (again in {end.seconds_to_wait or 0:.0f} s)"
-            self._database.report_progress(video, name, Step(0.0, attempt, waits_for))
-        return end
+
+def _class_of(error: Exception) -> str:
+    """The class of a failure, as the numbers of the attempts name it."""
+    kinds = {AskedToWait: "asked_to_wait", PermanentFailure: "permanent"}
+    return next((name for kind, name in kinds.items() if isinstance(error, kind)), "transient")
 
 
 def _in_words(error: Exception) -> Exception:

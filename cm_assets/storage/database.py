@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0010"
+HEAD = "0013"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -238,6 +238,16 @@ class Database:
         query = sa.select(requests).where(requests.c.wanted, ready).order_by(requests.c.rank, requests.c.id)
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit))]
+
+    def count_ends(self) -> dict[str, int]:
+        """How many videos have ended in each way."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        query = sa.select(requests.c.outcome, sa.func.count().label("videos")).group_by(requests.c.outcome)
+        with self._engine.connect() as connection:
+            return {row.outcome: row.videos for row in connection.execute(query.where(~requests.c.wanted))}
 
     def count_open(self) -> int:
         """How many videos are wanted and not done."""
@@ -497,6 +507,38 @@ class Database:
         values = {**asdict(step), "updated_at": datetime.now(UTC)}
         with self._write() as connection:
             connection.execute(self._put(progress, {"video_id": video, "stage": stage}, values))
+
+    def end_attempt(self, video: VideoId, stage: str, step: Step, ended: str, seconds: float) -> None:
+        """Note how far a stage is whose attempt has just ended, and count how attempts end.
+
+        Args:
+            video: whose.
+            stage: of it.
+            step: how far it is now.
+            ended: `done`, or the class of the failure.
+            seconds: that the attempt took.
+        """
+        from sqlalchemy.dialects import postgresql, sqlite
+
+        from cm_assets.storage.tables import progress, stage_totals
+
+        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
+        count = insert(stage_totals).values(stage=stage, ended=ended, attempts=1, seconds=seconds)
+        more = {"attempts": stage_totals.c.attempts + 1, "seconds": stage_totals.c.seconds + seconds}
+        values = {**asdict(step), "updated_at": datetime.now(UTC)}
+        with self._write() as connection:
+            connection.execute(self._put(progress, {"video_id": video, "stage": stage}, values))
+            connection.execute(count.on_conflict_do_update(index_elements=["stage", "ended"], set_=more))
+
+    def attempts(self) -> dict[tuple[str, str], tuple[int, float]]:
+        """How many attempts of each stage ended in each way, and the seconds that they took."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import stage_totals
+
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(stage_totals)).all()
+        return {(row.stage, row.ended): (row.attempts, row.seconds) for row in rows}
 
     def progress(self, videos: Collection[VideoId]) -> dict[VideoId, dict[str, Step]]:
         """How far each stage of each of these videos has come."""

@@ -236,6 +236,18 @@ def bills(database: Database, videos: Collection[VideoId]) -> dict[VideoId, Bill
         return _bills(connection, spending.c.video_id.in_(videos))
 
 
+def spent(database: Database) -> tuple[float, dict[str, int]]:
+    """US dollars of all calls, as far as prices are known, and their tokens by `prompt` and `completion`."""
+    import sqlalchemy as sa
+
+    from cm_assets.storage.tables import spending
+
+    columns = (spending.c.nanodollars, spending.c.prompt_tokens, spending.c.completion_tokens)
+    with database.reading() as connection:
+        nanodollars, prompt, completion = connection.execute(sa.select(*map(sa.func.sum, columns))).one()
+    return int(nanodollars or 0) / 1e9, {"prompt": int(prompt or 0), "completion": int(completion or 0)}
+
+
 def spent_on(database: Database, moment: datetime) -> Usd:
     """What is counted for the UTC day of a moment, as far as prices are known."""
     from cm_assets.storage.tables import spending

@@ -191,3 +191,12 @@ tokens = sa.Table(
     sa.Column("sha256", sa.String(64), nullable=False, unique=True),
     sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
 )
+
+stage_totals = sa.Table(
+    "stage_totals",
+    metadata,
+    sa.Column("stage", sa.String(64), primary_key=True),
+    sa.Column("ended", sa.String(16), primary_key=True),
+    sa.Column("attempts", sa.BigInteger, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
+)

@@ -7,8 +7,9 @@ from starlette.middleware import Middleware
 
 from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES
 from cm_assets.settings import Settings
-from cm_assets.web import events, files, health, videos
+from cm_assets.web import events, files, health, metrics, videos
 from cm_assets.web.house import House
+from cm_assets.web.metrics import Stopwatch
 from cm_assets.web.problems import ProblemDetails, answer_with_problems
 from cm_assets.web.security import Guard
 
@@ -23,11 +24,14 @@ def create_app(settings: Settings) -> FastAPI:
         max_body_size=MAX_DOCUMENT_BYTES,
         docs_url=None,
         redoc_url=None,
-        middleware=[Middleware(Guard, doorman=house.doorman)],
+        middleware=[
+            Middleware(Stopwatch, registry=house.answers),
+            Middleware(Guard, doorman=house.doorman),
+        ],
     )
     app.state.house = house
     answer_with_problems(app)
-    for room in (videos, events, files, health):
+    for room in (videos, events, files, health, metrics):
         app.include_router(room.router)
     _describe(app)
     return app

@@ -6,9 +6,11 @@ from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry
 
 from cm_assets.client import Client
 from cm_assets.lifecycle.catalogue import Catalogue
+from cm_assets.models.numbers import Numbers
 from cm_assets.models.token import Scope
 from cm_assets.orchestration import home as homes
 from cm_assets.settings import Settings
@@ -49,6 +51,7 @@ class House:
     """A home, as the handlers see it.
 
     Attributes:
+        answers: how long answers took.
         streams: how many follow a video now.
         pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
     """
@@ -63,6 +66,8 @@ class House:
         self.streams = 0
         self.pen = threading.Lock()
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
+        self.answers = CollectorRegistry()
+        self.numbers: Recent[Numbers] = Recent(self.client.numbers, 5.0)
         self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)
         self.waiting: Recent[int] = Recent(self.client.database.count_open, 1.0)
 

@@ -1,0 +1,42 @@
+"""What is counted of all videos of a home."""
+
+from collections.abc import Mapping
+
+from cm_assets.models.base import Model, Seconds
+from cm_assets.models.status import State
+
+
+class StageNumbers(Model):
+    """One stage, over all videos.
+
+    Attributes:
+        waiting: videos that it is next for.
+        running: videos that are in it.
+        attempts: how many ended in each way: `done`, `transient`, `asked_to_wait`, `permanent`.
+        seconds: that those attempts took, by the same words.
+    """
+
+    waiting: int = 0
+    running: int = 0
+    attempts: Mapping[str, int] = {}
+    seconds: Mapping[str, Seconds] = {}
+
+
+class Numbers(Model):
+    """A home in numbers.
+
+    Attributes:
+        states: videos by state.
+        stages: by stage.
+        oldest: seconds since the oldest of the videos came that wait for a free place; 0 if none does.
+        dollars: that the language model has cost, as far as its prices are known.
+        tokens: that it has read and written, by `prompt` and `completion`.
+        engine: whether anybody makes videos.
+    """
+
+    states: Mapping[State, int]
+    stages: Mapping[str, StageNumbers]
+    oldest: Seconds
+    dollars: float
+    tokens: Mapping[str, int]
+    engine: bool
