@@ -1,10 +1,14 @@
 """The app over a home of its own, without an engine."""
 
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
+import uvicorn
 from fastapi.testclient import TestClient
 
 from cm_assets.settings import Settings
@@ -25,6 +29,22 @@ class Site:
     def token(self, *scopes: Any) -> dict[str, str]:
         """Headers with a new token."""
         return {"Authorization": f"Bearer {self.house.tokens.create('somebody', scopes)}"}
+
+
+@contextmanager
+def served(site: Site) -> Iterator[str]:
+    """The site behind a real server; its address."""
+    server = uvicorn.Server(uvicorn.Config(site.http.app, log_level="warning", timeout_graceful_shutdown=1))
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(50)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.fixture
