@@ -29,7 +29,10 @@ def serve(
     why = refusal(configured, host)
     if why:
         refuse(why, False)
-    run(configured, host, port)
+    try:
+        run(configured, host, port, lambda address: typer.echo(f"{address}  the board"))
+    except OSError as error:
+        refuse(f"--port: {host}:{port} cannot be listened at: {error.strerror or error}", False)
 
 
 @token.command("create")

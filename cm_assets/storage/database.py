@@ -9,6 +9,7 @@ SQLAlchemy is imported where it is used: every process of Dagster's loads the de
 
 import logging
 import os
+import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass, field
@@ -108,6 +109,7 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._shared = threading.local()
 
     @cached_property
     def _engine(self) -> "sa.Engine":
@@ -151,9 +153,39 @@ class Database:
             connection.commit()
 
     @contextmanager
-    def _write(self) -> Iterator["sa.Connection"]:
+    def together(self) -> Iterator[None]:
+        """One transaction for all that this thread writes within the block.
+
+        What fails by itself is undone by itself. Requests that are looked up are seen as they will be.
+        """
         with self._engine.begin() as connection:
-            yield connection
+            if self._engine.dialect.name == "sqlite":
+                # Else Python's driver begins none before a savepoint, whose end is then the end of all.
+                connection.exec_driver_sql("begin immediate")
+            self._shared.connection = connection
+            try:
+                yield
+            finally:
+                del self._shared.connection
+
+    @contextmanager
+    def _write(self) -> Iterator["sa.Connection"]:
+        shared: sa.Connection | None = getattr(self._shared, "connection", None)
+        if shared is None:
+            with self._engine.begin() as connection:
+                yield connection
+        else:
+            with shared.begin_nested():
+                yield shared
+
+    @contextmanager
+    def _read(self) -> Iterator["sa.Connection"]:
+        shared: sa.Connection | None = getattr(self._shared, "connection", None)
+        if shared is None:
+            with self._engine.connect() as connection:
+                yield connection
+        else:
+            yield shared
 
     def _put(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> "sa.Executable":
         """The statement that overwrites the row of a key, or makes it."""
@@ -224,7 +256,7 @@ class Database:
 
         from cm_assets.storage.tables import requests
 
-        with self._engine.connect() as connection:
+        with self._read() as connection:
             row = connection.execute(sa.select(requests).where(where)).one_or_none()
         return None if row is None else _stored(row)
 

@@ -1,6 +1,5 @@
 """What the handlers share: the client, the doorman, and what both need to know of the moment."""
 
-import threading
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,6 +15,7 @@ from cm_assets.orchestration import home as homes
 from cm_assets.settings import Settings
 from cm_assets.storage.rates import Rates
 from cm_assets.storage.tokens import Tokens
+from cm_assets.web.pen import Pen
 from cm_assets.web.problems import Refusal
 from cm_assets.web.security import Caller, Doorman, signed
 
@@ -53,7 +53,7 @@ class House:
     Attributes:
         answers: how long answers took.
         streams: how many follow a video now.
-        pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
+        pen: of all who ask for videos.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -64,7 +64,7 @@ class House:
         url = settings.database_url or f"sqlite:///{settings.rates_file}"
         self.rates = Rates(url, settings.rates)
         self.streams = 0
-        self.pen = threading.Lock()
+        self.pen = Pen(self.client.database)
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
         self.answers = CollectorRegistry()
         self.numbers: Recent[Numbers] = Recent(self.client.numbers, 5.0)

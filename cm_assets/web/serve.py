@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 
 from cm_assets.settings import Settings
@@ -26,16 +28,26 @@ def refusal(settings: Settings, host: str) -> str:
     )
 
 
-def serve(settings: Settings, host: str, port: int) -> None:
-    """Serve until a signal says to stop."""
+def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None] = lambda _address: None) -> None:
+    """Serve until a signal says to stop.
+
+    Args:
+        settings: of the home.
+        host: where.
+        port: where; 0 for any free one.
+        ready: told the address once it is listened at.
+
+    Raises:
+        OSError: it cannot be.
+    """
     import uvicorn
 
     from cm_assets.web.app import create_app
 
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.create_server((host, port), family=family, backlog=256)
     config = uvicorn.Config(
         create_app(settings),
-        host=host,
-        port=port,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -43,8 +55,10 @@ def serve(settings: Settings, host: str, port: int) -> None:
         timeout_graceful_shutdown=3,
         limit_concurrency=1000,
     )
-    with suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run()
+    shown = f"[{host}]" if ":" in host else host
+    ready(f"http://{shown}:{listening.getsockname()[1]}")
+    with listening, suppress(KeyboardInterrupt):
+        uvicorn.Server(config).run(sockets=[listening])
 
 
 def main() -> None:

@@ -128,8 +128,8 @@ def _accept(house: HouseOf, caller: Caller, document: VideoRequest, key: str | N
         if house.waiting() >= house.settings.max_backlog:
             raise AskedToWait(f"{house.waiting()} videos wait already, and no more may (CM_MAX_BACKLOG)", LATER)
 
-    with house.pen:
-        return house.client.submit(document, source=SOURCE, key=key, known=house.catalogue(), room=room)
+    known = house.catalogue()
+    return house.pen.write(lambda: house.client.submit(document, source=SOURCE, key=key, known=known, room=room))
 
 
 @router.get("/videos", response_model=Page, responses=described(401, 404, 422))

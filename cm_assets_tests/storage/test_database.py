@@ -73,6 +73,34 @@ def test_an_id_and_a_key_are_taken_once(url: str) -> None:
     database.add(replace(ROW, id="b", source="api"))
 
 
+def test_what_is_written_together_is_seen_by_what_comes_after_in_it_and_fails_alone(url: str) -> None:
+    database = opened(url)
+    database.count_open()
+    with database.together():
+        database.add(ROW)
+        assert database.get("a") == ROW
+        assert database.find("file", "k") == ROW
+        with pytest.raises(Taken):
+            database.add(replace(ROW, id="b"))
+        database.add(replace(ROW, id="c", key="k2"))
+        assert opened(url).get("a") is None
+    assert opened(url).count_open() == 2
+
+
+def _fail_together(database: Database) -> None:
+    with database.together():
+        database.add(ROW)
+        raise ArithmeticError
+
+
+def test_nothing_of_what_is_written_together_is_there_if_its_end_fails(url: str) -> None:
+    database = opened(url)
+    with pytest.raises(ArithmeticError):
+        _fail_together(database)
+    assert database.get("a") is None
+    database.add(ROW)
+
+
 def claimed(database: Database, seen: StoredRequest | None, *, after: int = 0, lost: bool = False) -> int | None:
     assert seen is not None
     now = NOW + timedelta(seconds=after)
