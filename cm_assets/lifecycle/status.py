@@ -160,7 +160,9 @@ def _state(
     if not to_make and not to_post:
         return ENDS[outcome(request, facts.made, posts).outcome], ""
     if active:
-        return ("producing" if to_make else "publishing"), ""
+        # The run that made the render is not over at once; nothing is posted that nobody has approved.
+        undecided = request.needs_review and facts.review.verdict != "approved"
+        return ("producing" if to_make or undecided else "publishing"), ""
     if not to_make and facts.review.verdict == "rejected":
         return "rejected", ""
     if not to_make and request.needs_review and not facts.review.verdict:

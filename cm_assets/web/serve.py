@@ -44,6 +44,8 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
 
     from cm_assets.web.app import create_app
 
+    # uvicorn sends itself the signal again when it has ended: to be told to end is no failure.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=256)
     config = uvicorn.Config(

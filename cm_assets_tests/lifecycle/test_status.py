@@ -6,6 +6,7 @@ from typing import Any
 
 from cm_assets.lifecycle.documents import parse
 from cm_assets.lifecycle.status import Facts, facts_of, status
+from cm_assets.models.review import Review
 from cm_assets.models.status import Status
 from cm_assets.policies import PRODUCE
 from cm_assets.storage.database import Step, StoredRequest
@@ -71,6 +72,14 @@ def test_a_rendered_video_is_publishing_then_published() -> None:
     assert of(stored(), Facts(made=MADE)).state == "publishing"
     assert of(stored("done"), Facts(made=POSTED)).state == "published"
     assert of(stored(), Facts(made=POSTED)).state == "published"
+
+
+def test_nothing_that_nobody_has_approved_is_said_to_be_published() -> None:
+    asked = stored(review="required")
+    assert of(asked, Facts(made=MADE, active=True)).state == "producing"
+    assert of(asked, Facts(made=MADE)).state == "awaiting_review"
+    approved = Facts(made=MADE, active=True, review=Review(verdict="approved"))
+    assert of(asked, approved).state == "publishing"
 
 
 def test_a_published_video_that_is_rendered_again_by_hand_stays_published() -> None:
