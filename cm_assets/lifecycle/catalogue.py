@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from cm_assets.models.upload import Upload, UploadId
 from cm_assets.settings import Settings
 
 
@@ -18,6 +19,7 @@ class Catalogue:
         endpoints: names of those who can be told what happens.
         accounts: the connected accounts of a platform; None if it needs none. Asked when a request names it.
         unpriced: why no budget of the language model's can be kept here, or None if one can.
+        uploads: those of some ids that there are. Asked when a request names some.
         engines: the voices of each voice engine; None for one whose server may have any, in any language.
     """
 
@@ -29,6 +31,7 @@ class Catalogue:
     accounts: Callable[[str], Collection[str] | None] = lambda _platform: None
     unpriced: str | None = None
     engines: Mapping[str, Collection[str] | None] = field(default_factory=dict)
+    uploads: Callable[[Collection[UploadId]], Mapping[UploadId, Upload]] = lambda _ids: {}
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -62,7 +65,19 @@ def catalogue(settings: Settings) -> Catalogue:
         accounts=lambda platform: _accounts(settings, platform),
         unpriced=no_price,
         engines=known_voices(found),
+        uploads=lambda ids: _uploads(settings, ids),
     )
+
+
+def _uploads(settings: Settings, ids: Collection[UploadId]) -> Mapping[UploadId, Upload]:
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.uploads import find
+
+    database = Database(settings.database)
+    try:
+        return find(database, ids)
+    finally:
+        database.dispose()
 
 
 def _accounts(settings: Settings, platform: str) -> Collection[str] | None:

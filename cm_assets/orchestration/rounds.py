@@ -18,6 +18,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
+from cm_assets.storage.uploads import Uploads
 
 
 class Rounds:
@@ -66,6 +67,7 @@ class Rounds:
             Retirement(database, worklog, store),
             keep_intermediates_days=settings.keep_intermediates_days,
             keep_days=settings.keep_days,
+            uploads=Uploads(database, store),
         )
         self._watch = DiskWatch(settings, database, store, disk)
 

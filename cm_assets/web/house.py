@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
+from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from cm_assets.client import Client
@@ -46,7 +47,9 @@ class House:
 
     Attributes:
         streams: how many follow a video now.
-        pen: of whoever writes. Writers of SQLite's that meet sleep and try again, and some are never lucky; here they queue.
+        arriving: how many hand a file in now.
+        examining: how many files are looked through at a time.
+        pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,6 +60,8 @@ class House:
         url = settings.database_url or f"sqlite:///{settings.rates_file}"
         self.rates = Rates(url, settings.rates)
         self.streams = 0
+        self.arriving = 0
+        self.examining = CapacityLimiter(2)
         self.pen = threading.Lock()
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
         self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)
