@@ -63,6 +63,7 @@ class Arrivals:
         """
         if announced is not None and announced > self._largest:
             raise self.too_large()
+        sweep(self._folder)
         self._room()
         self._folder.mkdir(parents=True, exist_ok=True)
         return Arrival(self, self._folder / f"{uuid.uuid4().hex}.part")
@@ -102,13 +103,6 @@ class Arrivals:
             )
         finally:
             path.unlink(missing_ok=True)
-
-    def sweep(self) -> None:
-        """Remove what somebody left who was killed while a file came."""
-        for path in self._folder.glob("*") if self._folder.is_dir() else ():
-            with suppress(FileNotFoundError):
-                if time.time() - path.stat().st_mtime > ABANDONED:
-                    path.unlink()
 
 
 class Arrival:
@@ -162,6 +156,14 @@ class Arrival:
             return self._arrivals.keep(self._path, self._digest.hexdigest(), name)
         except OSError as error:
             raise _full(error) from None
+
+
+def sweep(folder: Path) -> None:
+    """Remove what somebody left who was killed while a file came."""
+    for path in folder.glob("*") if folder.is_dir() else ():
+        with suppress(FileNotFoundError):
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
 
 
 def _full(error: OSError) -> Exception:

@@ -1,7 +1,7 @@
 """What a file is that somebody has handed in, found out by a process of its own.
 
 A stranger's file can make a decoder crash, hang or grow: that costs this process, and not the one that takes files in.
-`python -m cm_assets.media.examination FILE [FFMPEG]` says it as JSON.
+`python -m cm_assets.media.examination FILE SECONDS FFMPEG` says it as JSON.
 """
 
 import json
@@ -91,7 +91,8 @@ def examine(path: Path, ffmpeg: Path | None, *, limit: Seconds = LIMIT) -> Exami
         PermanentFailure: it is broken, too long, too large, too small, or takes too long; or no ffmpeg is fit.
         TransientFailure: the disk is full.
     """
-    command = [sys.executable, "-m", "cm_assets.media.examination", str(path), f"{limit:g}", str(ffmpeg or "")]
+    # -P: nothing is imported from the folder that somebody happens to be in.
+    command = [sys.executable, "-P", "-m", "cm_assets.media.examination", str(path), f"{limit:g}", str(ffmpeg or "")]
     with subprocess.Popen(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True
     ) as process:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from cm_assets.lifecycle.arrivals import sweep
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
@@ -44,6 +45,7 @@ class Rounds:
         worklog = WorkLog(instance)
         store = ArtifactStore(settings.artifacts, settings.cache)
         disk = Disk(settings, database)
+        sweep(settings.incoming)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
         self._calendar = Calendar(
             settings.calendar_file,
