@@ -158,7 +158,7 @@ def test_a_picture_that_would_unpack_to_gigabytes_is_refused_by_its_head(
 ) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_of(width, height))
-    with pytest.raises(PermanentFailure, match="too large|too small|cannot be read"):
+    with pytest.raises(PermanentFailure, match=r"too large|too small|cannot be read"):
         examine(path, None)
 
 
@@ -197,7 +197,7 @@ def test_what_takes_too_long_is_given_up_and_leaves_no_process(make: Clip) -> No
     import psutil
 
     long = make("slow.mp4", "-f", "lavfi", "-i", "testsrc2=size=1920x1080:duration=50:rate=60", "-preset", "ultrafast")
-    with pytest.raises(PermanentFailure, match="takes longer than 1.5 s to be looked through"):
+    with pytest.raises(PermanentFailure, match=r"takes longer than 1\.5 s to be looked through"):
         examine(long, None, limit=1.5)
     left = [one for one in psutil.process_iter(["cmdline"]) if str(long) in " ".join(one.info["cmdline"] or ())]
     assert left == []
