@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -229,11 +230,10 @@ def test_whoever_is_killed_while_he_keeps_or_removes_leaves_nothing_half(kept: K
     line = 0
     while True:
         line += 1
-        content = b"content of %d" % line
-        kept.keep(content)
-        went_on = killed_at(line, lambda content=content: kept.uploads.remove(hashlib.sha256(content).hexdigest()[:32]))
-        fresh = b"fresh %d" % line
-        went_on = killed_at(line, lambda fresh=fresh: kept.keep(fresh)) or went_on
+        content, fresh = b"content of %d" % line, b"fresh %d" % line
+        upload, _ = kept.keep(content)
+        went_on = killed_at(line, partial(kept.uploads.remove, upload.id))
+        went_on = killed_at(line, partial(kept.keep, fresh)) or went_on
         for upload in kept.uploads.all(1000):
             assert kept.uploads.local(upload).stat().st_size == upload.file.size
         # Who comes again is served, whatever is left of the first time.
