@@ -1,11 +1,11 @@
 """What the handlers share: the client, the doorman, and what both need to know of the moment."""
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
 
-from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
 from cm_assets.client import Client
@@ -48,7 +48,7 @@ class House:
     Attributes:
         streams: how many follow a video now.
         arriving: how many hand a file in now.
-        examining: how many files are looked through at a time.
+        examining: held while a file is looked through, which takes a core or two.
         pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
     """
 
@@ -61,7 +61,7 @@ class House:
         self.rates = Rates(url, settings.rates)
         self.streams = 0
         self.arriving = 0
-        self.examining = CapacityLimiter(2)
+        self.examining = asyncio.Semaphore(2)
         self.pen = threading.Lock()
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
         self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)

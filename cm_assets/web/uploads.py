@@ -1,13 +1,13 @@
 """`/uploads`: clips and narrations of the user's own, handed in as they are."""
 
+import asyncio
 import sys
 from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Annotated
 
-import anyio
-from anyio import to_thread
 from fastapi import APIRouter, Path, Query, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from cm_assets.lifecycle.arrivals import Arrival, TooLarge
@@ -121,13 +121,13 @@ async def hand_in(
 
 async def _received(request: Request, house: HouseOf, name: str) -> tuple[Upload, bool]:
     announced = request.headers.get("content-length", "")
-    arrivals = await to_thread.run_sync(lambda: house.client.arrivals)
-    arrival = await to_thread.run_sync(arrivals.begin, int(announced) if announced.isdecimal() else None)
+    arrivals = await run_in_threadpool(lambda: house.client.arrivals)
+    arrival = await run_in_threadpool(arrivals.begin, int(announced) if announced.isdecimal() else None)
     with arrival:
         async for block in _blocks(request):
-            await to_thread.run_sync(arrival.write, block)
-        # Whoever waits here waits without a thread.
-        return await to_thread.run_sync(_finish, arrival, name, limiter=house.examining)
+            await run_in_threadpool(arrival.write, block)
+        async with house.examining:  # whoever waits here waits without a thread
+            return await run_in_threadpool(_finish, arrival, name)
 
 
 def _finish(arrival: Arrival, name: str) -> tuple[Upload, bool]:
@@ -147,7 +147,7 @@ async def _blocks(request: Request) -> AsyncIterator[bytes]:
     stream = request.stream()
     while True:
         try:
-            with anyio.fail_after(SILENCE):
+            async with asyncio.timeout(SILENCE):
                 part = await anext(stream, None)
         except TimeoutError:
             raise Refusal(408, f"nothing came for {SILENCE:.0f} s") from None
