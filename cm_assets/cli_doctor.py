@@ -60,6 +60,7 @@ def examine(settings: Settings) -> list[Finding]:
         ("platforms", _platforms),
         ("artifacts", _artifacts),
         ("notifications", _notifications),
+        ("uploads", _uploads),
         ("disk", _disk),
         ("calendar", _calendar),
         ("engine", _engine),
@@ -340,6 +341,21 @@ def _notifications(settings: Settings) -> str:
     if not fine:
         raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)
+
+
+def _uploads(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.models.disk import size
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.uploads import count_uploads
+
+    try:
+        count, taken = count_uploads(Database(settings.database))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    kept = f"{count} of {size(taken)}" if count else "none; cm upload FILE hands a clip or a narration in"
+    return f"{kept}; at most {size(settings.upload_bytes)} each (CM_UPLOAD_BYTES)"
 
 
 def _disk(settings: Settings) -> str:

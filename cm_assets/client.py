@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from itertools import islice, takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,10 +37,12 @@ from cm_assets.storage.ledger import PostLedger
 from cm_assets.storage.spending import bills, spent
 
 if TYPE_CHECKING:
+    from cm_assets.lifecycle.arrivals import Arrivals
     from cm_assets.lifecycle.calendar import Planned
     from cm_assets.lifecycle.worklog import WorkLog
     from cm_assets.models.calendar import CalendarStatus, EntryStatus
     from cm_assets.storage.artifacts import ArtifactStore
+    from cm_assets.storage.uploads import Uploads
 
 ENGINE_STARTS = 3
 """How often an engine that dies is started again before that is an error."""
@@ -299,6 +302,27 @@ class Client:
         from cm_assets.storage.artifacts import ArtifactStore
 
         return ArtifactStore(self.settings.artifacts, self.settings.cache).local(ref)
+
+    @cached_property
+    def uploads(self) -> "Uploads":
+        """The files that users have handed in."""
+        from cm_assets.storage.artifacts import ArtifactStore
+        from cm_assets.storage.uploads import Uploads
+
+        return Uploads(self.database, ArtifactStore(self.settings.artifacts, self.settings.cache))
+
+    @cached_property
+    def arrivals(self) -> "Arrivals":
+        """Takes files in that users hand in."""
+        from cm_assets.lifecycle.arrivals import Arrivals
+
+        return Arrivals(
+            self.settings.incoming,
+            self.uploads,
+            largest=self.settings.upload_bytes,
+            ffmpeg=self.settings.ffmpeg,
+            room=self._require_room,
+        )
 
     def full(self) -> str:
         """Why there is no room for another video; empty if there is."""

@@ -25,6 +25,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
+from cm_assets.storage.uploads import Uploads
 
 
 def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -45,6 +46,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         "stages": Stages(database, settings.home / "work"),
         "catalogue": catalogue(settings),
         "disk": Disk(settings, database),
+        "uploads": Uploads(database, store),
         "writers": writers(settings),
         "speakers": speakers(settings),
         "footage": footage(settings),

@@ -138,6 +138,7 @@ class Settings(BaseSettings):
         allow_private_hosts: whether media may be loaded from hosts that are not public, and by plain http.
         footage_folder: the user's own videos and pictures.
         music_folder: the user's own music.
+        upload_bytes: bytes of one file that is handed in.
         kokoro_model: path of kokoro-v1.0.int8.onnx, instead of the packaged weights.
         ffmpeg: path of the ffmpeg to use; else a fit one of the system, else the bundled one.
         x264_preset: `superfast`, or `veryfast` for files 40 % smaller at 1.5 times the CPU.
@@ -181,6 +182,7 @@ class Settings(BaseSettings):
     allow_private_hosts: bool = False
     footage_folder: Path | None = None
     music_folder: Path | None = None
+    upload_bytes: Annotated[ByteSize, Field(gt=0)] = ByteSize(500_000_000)
     kokoro_model: Path | None = None
     speech_model: str = "tts-1"
     speech_voice: str = ""
@@ -303,6 +305,11 @@ class Settings(BaseSettings):
     def inbox(self) -> Path:
         """Folder into which request files are dropped."""
         return self.home / "inbox"
+
+    @property
+    def incoming(self) -> Path:
+        """Folder of files that are being handed in."""
+        return self.home / "incoming"
 
     @property
     def calendar_file(self) -> Path:

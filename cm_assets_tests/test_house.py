@@ -20,6 +20,7 @@ FLOORS = [
         "cli_serve",
         "cli_shared",
         "cli_up",
+        "cli_uploads",
         "cli_videos",
         "web",
     },

@@ -1,5 +1,6 @@
 """`audio`: the narration, and when each word is spoken."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -7,10 +8,12 @@ import dagster as dg
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.checks.audio import check_audio
 from cm_assets.models.audio import Audio
+from cm_assets.models.base import PermanentFailure
 from cm_assets.models.brief import Brief
 from cm_assets.models.script import Script
 from cm_assets.resources import Speakers
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.uploads import Uploads
 
 if TYPE_CHECKING:
     from cm_assets.engines.speech.chain import Narrated
@@ -30,20 +33,25 @@ def audio(
     stages: dg.ResourceParam[Stages],
     store: dg.ResourceParam[ArtifactStore],
     speakers: Speakers,
+    uploads: dg.ResourceParam[Uploads],
 ) -> Results:
-    """The narration of this video, spoken whole by the first voice engine that can."""
+    """The narration of this video: the user's recording, or spoken whole by the first voice engine that can."""
     from cm_assets.media.narration import measure, write_flac
 
     with stages.run(context) as stage:
         request = brief.request
-        told = speakers.tell(
-            [scene.text for scene in script.scenes],
-            voice=request.voice,
-            speed=request.speed,
-            language=script.language,
-            progress=stage.progress,
-            comes_back=stage.comes_back,
-        )
+        texts = [scene.text for scene in script.scenes]
+        if request.narration is not None:
+            told = _recorded(texts, request.narration, uploads, script.language)
+        else:
+            told = speakers.tell(
+                texts,
+                voice=request.voice,
+                speed=request.speed,
+                language=script.language,
+                progress=stage.progress,
+                comes_back=stage.comes_back,
+            )
         narration = told.narration
         for other in told.passed_over:
             (context.log.warning if other.to_mend else context.log.info)(
@@ -79,6 +87,17 @@ def audio(
             },
             check_audio(made, narration.samples, request),
         )
+
+
+def _recorded(texts: Sequence[str], name: str, uploads: Uploads, language: str) -> "Narrated":
+    from cm_assets.engines.speech.recording import tell
+
+    try:
+        upload = uploads.named(name, "narration")
+        path = uploads.local(upload)
+    except PermanentFailure as failure:
+        raise PermanentFailure(f"narration: {failure}") from None
+    return tell(texts, path, name=upload.name or upload.named, language=language)
 
 
 def _passed_over(told: "Narrated") -> dict[str, str]:

@@ -15,11 +15,13 @@ from cm_assets.resources import Footage
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.footage import FootageMemory
+from cm_assets.storage.uploads import Uploads
 
 SECONDS_PER_CLIP = 8.0
 """A scene that is longer is shown as several clips."""
 
 _MEDIA_TYPES = {".mp4": "video/mp4", ".mov": "video/quicktime", ".mkv": "video/x-matroska", ".webm": "video/webm"}
+_MEDIA_TYPES |= {".avi": "video/x-msvideo", ".ts": "video/mp2t"}
 _MEDIA_TYPES |= {".png": "image/png", ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".webp": "image/webp"}
 
 
@@ -38,12 +40,14 @@ def background_clips(
     store: dg.ResourceParam[ArtifactStore],
     database: dg.ResourceParam[Database],
     footage: Footage,
+    uploads: dg.ResourceParam[Uploads],
 ) -> Results:
     """The clips of this video."""
     from cm_assets.engines.footage.gathering import Gathering
+    from cm_assets.engines.footage.uploaded import Uploaded
 
     with stages.run(context) as stage:
-        sources = footage.sources(FootageMemory(database, stage.video))
+        sources = (*footage.sources(FootageMemory(database, stage.video)), Uploaded(uploads))
         last_try = not stage.comes_back(TransientFailure("a source is away"))
         gathering = Gathering(sources, stage.folder, stage.progress, last_try=last_try)
         clips = [_keep(stage, store, fetched) for fetched in gathering.clips(_queries(brief, script))]

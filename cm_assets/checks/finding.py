@@ -45,7 +45,10 @@ CHECKS: Mapping[str, Mapping[str, tuple[bool, str]]] = {
     },
     "audio": {
         "speech_rate": (False, "Between 90 and 260 words a minute, at the speed that was asked for."),
-        "narration_silence": (True, "Someone speaks: no scene is silent, no gap is longer than two seconds."),
+        "narration_silence": (
+            True,
+            "Someone speaks: no scene is silent, no gap of a voice's is longer than two seconds.",
+        ),
         "narration_clipping": (False, "The narration does not clip."),
     },
     "background_clips": {

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from cm_assets.models.upload import Upload, UploadId
 from cm_assets.settings import Settings
 
 
@@ -18,6 +19,7 @@ class Catalogue:
         endpoints: names of those who can be told what happens.
         accounts: the connected accounts of a platform; None if it needs none. Asked when a request names it.
         unpriced: why no budget of the language model's can be kept here, or None if one can.
+        uploads: those of some ids that there are. Asked when a request names some.
         engines: the voices of each voice engine; None for one whose server may have any, in any language.
         drafts: platforms whose posts are drafts that a person finishes.
     """
@@ -31,6 +33,7 @@ class Catalogue:
     unpriced: str | None = None
     engines: Mapping[str, Collection[str] | None] = field(default_factory=dict)
     drafts: Collection[str] = ()
+    uploads: Callable[[Collection[UploadId]], Mapping[UploadId, Upload]] = lambda _ids: {}
 
 
 def catalogue(settings: Settings) -> Catalogue:
@@ -65,7 +68,19 @@ def catalogue(settings: Settings) -> Catalogue:
         unpriced=no_price,
         engines=known_voices(found),
         drafts=("tiktok",) if settings.tiktok_mode == "inbox" else (),
+        uploads=lambda ids: _uploads(settings, ids),
     )
+
+
+def _uploads(settings: Settings, ids: Collection[UploadId]) -> Mapping[UploadId, Upload]:
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.uploads import find
+
+    database = Database(settings.database)
+    try:
+        return find(database, ids)
+    finally:
+        database.dispose()
 
 
 def _accounts(settings: Settings, platform: str) -> Collection[str] | None:

@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from cm_assets.engines.speech.casting import is_known
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.lifecycle.documents import Problem, RequestError
+from cm_assets.lifecycle.naming import judge_uploads, missing
 from cm_assets.models.limits import not_offered, too_much
 from cm_assets.models.request import Brand, VideoRequest
+from cm_assets.models.upload import upload_id
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, backlog_rank
-from cm_assets.storage.database import RETIRED, Database, StoredRequest, Taken
+from cm_assets.storage.database import RETIRED, Database, StoredRequest, Taken, UploadGone
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,8 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
             if given
         ]
     servers = [name for name, voices in catalogue.engines.items() if voices is None]
-    if not is_known(request.voice, catalogue.engines, catalogue.voices):
+    spoken = request.narration is None
+    if spoken and not is_known(request.voice, catalogue.engines, catalogue.voices):
         other = f"; another voice of a server is named {servers[0]}:NAME" if servers else ""
         problems.append(
             Problem("voice", f"{request.voice!r} is not known here; known: {_listed(catalogue.voices)}{other}")
@@ -54,9 +57,10 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     if request.music.lower() not in {name.lower() for name in catalogue.music}:
         problems.append(Problem("music", f"{request.music!r} is not known here; known: {_listed(catalogue.music)}"))
     for index, scene in enumerate(request.scenes or ()):
-        if scene.clip is not None and scene.clip not in catalogue.clips:
-            known = _listed(catalogue.clips) if catalogue.clips else "none, set CM_FOOTAGE_FOLDER"
+        if scene.clip is not None and upload_id(scene.clip) is None and scene.clip not in catalogue.clips:
+            known = _listed(catalogue.clips) if catalogue.clips else "none, set CM_FOOTAGE_FOLDER or cm upload FILE"
             problems.append(Problem(f"scenes.{index}.clip", f"there is no {scene.clip!r}; known: {known}"))
+    problems += judge_uploads(request, catalogue.uploads)
     problems += [
         Problem(field, f"{platform!r} is not known; known: {_listed(PLATFORMS)}")
         for field, platforms in (("platforms", request.platforms), ("post.per_platform", request.post.per_platform))
@@ -72,7 +76,7 @@ def judge(request: VideoRequest, catalogue: Catalogue, now: datetime) -> list[Pr
     ]
     if request.publish_at is not None and request.publish_at <= now:
         problems.append(Problem("publish_at", f"{request.publish_at.isoformat()} is past"))
-    if request.language.split("-")[0] != "en" and not servers:
+    if spoken and request.language.split("-")[0] != "en" and not servers:
         problems.append(
             Problem("language", f"{request.language!r} has no voice here; known: en; docs/voices.md has ways to others")
         )
@@ -167,6 +171,8 @@ def accept(
             database.add(stored)
         except Taken:
             continue  # somebody else stored it between the look and the write: now it is found
+        except UploadGone as gone:
+            raise RequestError(missing(request, gone.ids)) from None
         return Accepted(stored, repeated=False)
     raise RequestError([Problem("id", "is taken")], conflict=True)
 

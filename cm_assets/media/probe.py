@@ -23,6 +23,14 @@ MOST_PICTURE_PIXELS = 50_000_000
 """Phones take 48 megapixels; Pillow holds four bytes of each."""
 
 
+class UnknownMedia(PermanentFailure):
+    """By its first bytes a file is of no kind that is taken."""
+
+
+class SoundAlone(PermanentFailure):
+    """A container of videos holds a sound and no moving picture."""
+
+
 @dataclass(frozen=True, slots=True)
 class MediaInfo:
     """What a file holds.
@@ -53,7 +61,7 @@ def probe(path: Path) -> MediaInfo:
         raise PermanentFailure("the file is empty")
     container = _container(path)
     if container is None:
-        raise PermanentFailure("is no video (MP4, MOV, MKV, WebM, AVI, MPEG-TS) and no picture (JPEG, PNG, WebP)")
+        raise UnknownMedia("is no video (MP4, MOV, MKV, WebM, AVI, MPEG-TS) and no picture (JPEG, PNG, WebP)")
     return _video(path, container) if container in VIDEO_CONTAINERS else _picture(path)
 
 
@@ -79,7 +87,7 @@ def _video(path: Path, container: str) -> MediaInfo:
         with open_quickly(path, container) as file:
             stream = next((one for one in file.streams.video if not _is_cover_art(one)), None)
             if stream is None:
-                raise PermanentFailure("has no moving picture, only sound")
+                raise SoundAlone("has no moving picture, only sound")
             context = stream.codec_context
             width, height = context.width, context.height
             _check_size(width, height, MOST_PIXELS)

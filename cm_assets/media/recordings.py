@@ -3,7 +3,8 @@
 import io
 import struct
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +16,19 @@ if TYPE_CHECKING:
 
 Samples = npt.NDArray[np.float32]
 
-CODECS = frozenset({"mp3", "mp3float", "flac", "opus", "libopus", "vorbis", "libvorbis", "aac"})
+CODECS = frozenset({"mp3", "mp3float", "flac", "opus", "libopus", "vorbis", "libvorbis", "aac", "alac"})
 """What may be decoded, beside the many kinds of PCM."""
+
+_HEAD = 4096
+"""Bytes of its beginning that tell what it is."""
 
 UNKNOWN = 0x7000_0000
 """Sizes in the head of a WAV file from which on they mean that whoever wrote it did not know: streams say 0xFFFFFFFF,
 0x7FFFFFFF or 2,000,000,000 there."""
+
+
+class NoRecording(PermanentFailure):
+    """By its first bytes it is of no kind that is taken."""
 
 
 def decode(content: bytes, *, longest: Seconds) -> Samples:
@@ -30,30 +38,66 @@ def decode(content: bytes, *, longest: Seconds) -> Samples:
     in them can name another file or address.
 
     Args:
-        content: WAV, MP3, FLAC, Ogg (Opus, Vorbis) or AAC.
+        content: WAV, MP3, FLAC, Ogg (Opus, Vorbis), AAC, M4A or WebM.
         longest: seconds from which on it is refused.
 
     Raises:
         PermanentFailure: it is none of these, does not decode to its end, is shorter than it says, or too long.
     """
+    return _decoded(io.BytesIO(content), len(content), longest)
+
+
+def decode_file(path: Path, *, longest: Seconds) -> Samples:
+    """The samples of a recording in a file, which is read as it is decoded; see `decode`."""
+    with path.open("rb") as file:
+        return _decoded(file, path.stat().st_size, longest)
+
+
+def container_of(head: bytes) -> str | None:
+    """The demuxer for a recording by its first bytes: none that would open other files."""
+    if head.startswith(b"RIFF") and head[8:12] == b"WAVE":
+        return "wav"
+    if head.startswith(b"fLaC"):
+        return "flac"
+    if head.startswith(b"OggS"):
+        return "ogg"
+    if head.startswith(b"ID3"):
+        return "mp3"
+    if head[4:8] in {b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"}:
+        return "mov"
+    if head.startswith(b"\x1a\x45\xdf\xa3"):
+        return "matroska"
+    if len(head) > 1 and head[0] == 0xFF:
+        # A frame of MPEG audio begins with eleven set bits; its layer is 0 in AAC's ADTS and not in MP3.
+        if head[1] & 0xF6 == 0xF0:
+            return "aac"
+        if head[1] & 0xE0 == 0xE0 and head[1] & 0x06:
+            return "mp3"
+    return None
+
+
+def _decoded(recording: BinaryIO, size: int, longest: Seconds) -> Samples:
     import av
 
-    container = _container(content)
+    head = recording.read(_HEAD)
+    container = container_of(head)
     if container is None:
-        raise PermanentFailure("is no sound (WAV, MP3, FLAC, Ogg or AAC)")
-    if container == "wav" and (missing := _missing(content)):
+        raise NoRecording("is no sound (WAV, MP3, FLAC, Ogg, AAC, M4A, WebM)")
+    if container == "wav" and (missing := _missing(recording, size)):
         raise PermanentFailure(f"lacks its last {missing} bytes")
+    recording.seek(0)
     parts: list[Samples] = []
     count, expected = 0, 0.0
     try:
-        with av.open(io.BytesIO(content), "r", format=container) as file:
+        # Nothing but what is handed over is read: libav has no way to another file or address here.
+        with av.open(recording, "r", format=container) as file:
             stream = next(iter(file.streams.audio), None)
             if stream is None:
                 raise PermanentFailure("has no sound")
             codec = stream.codec_context.name
             if codec not in CODECS and not codec.startswith("pcm_"):
                 raise PermanentFailure(f"is coded as {codec}, which is not taken")
-            if stream.duration is not None and stream.time_base is not None and _tells_length(container, content):
+            if stream.duration is not None and stream.time_base is not None and _tells_length(container, head):
                 told = float(stream.duration * stream.time_base)
                 # Whoever streams does not know, and may write the largest number that there is room for.
                 expected = told if told <= longest else 0.0
@@ -123,36 +167,18 @@ def _flat(frame: Any) -> Samples:
     return np.asarray(frame.to_ndarray(), np.float32).ravel()
 
 
-def _tells_length(container: str, content: bytes) -> bool:
+def _tells_length(container: str, head: bytes) -> bool:
     """Whether the length in its head was counted: libav guesses the others' by their bit rate."""
-    return container == "flac" or (container == "mp3" and any(mark in content[:4096] for mark in (b"Xing", b"Info")))
+    return container in {"flac", "mov"} or (container == "mp3" and any(mark in head for mark in (b"Xing", b"Info")))
 
 
-def _container(content: bytes) -> str | None:
-    """The demuxer for a recording by its first bytes: none that would open other files."""
-    if content.startswith(b"RIFF") and content[8:12] == b"WAVE":
-        return "wav"
-    if content.startswith(b"fLaC"):
-        return "flac"
-    if content.startswith(b"OggS"):
-        return "ogg"
-    if content.startswith(b"ID3"):
-        return "mp3"
-    if len(content) > 1 and content[0] == 0xFF:
-        # A frame of MPEG audio begins with eleven set bits; its layer is 0 in AAC's ADTS and not in MP3.
-        if content[1] & 0xF6 == 0xF0:
-            return "aac"
-        if content[1] & 0xE0 == 0xE0 and content[1] & 0x06:
-            return "mp3"
-    return None
-
-
-def _missing(content: bytes) -> int:
+def _missing(recording: BinaryIO, size: int) -> int:
     """Bytes that a WAV file's head promises and that are not there; 0 where its writer did not know."""
     place = 12
-    while place + 8 <= len(content):
-        name, size = content[place : place + 4], int(struct.unpack_from("<I", content, place + 4)[0])
+    while place + 8 <= size:
+        recording.seek(place)
+        name, length = struct.unpack("<4sI", recording.read(8))
         if name == b"data":
-            return max(0, size - (len(content) - place - 8)) if size < UNKNOWN else 0
-        place += 8 + size + size % 2
+            return max(0, int(length) - (size - place - 8)) if length < UNKNOWN else 0
+        place += 8 + length + length % 2
     return 0

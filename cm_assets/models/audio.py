@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
 
+RECORDING = "recording"
+"""The engine of a narration that its user has recorded."""
+
+
 class Word(Model):
     """A word as it is shown, and when it is spoken.
 
@@ -47,8 +51,8 @@ class Audio(Model):
     Attributes:
         track: FLAC, 48 kHz, mono, exactly `frames * 1600` samples.
         scenes: one per scene of the script, adjoining.
-        engine: which voice engine spoke, such as `hibari`.
-        voice: such as `af_heart`.
+        engine: which voice engine spoke, such as `hibari`; `recording` where the user did.
+        voice: such as `af_heart`; the upload's name of a recording.
         timing: where the word times come from: `model` durations, forced `alignment`, or `estimated` by the words'
             lengths.
         loudness: integrated loudness of the track, LUFS (EBU R 128).

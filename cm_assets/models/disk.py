@@ -16,7 +16,7 @@ class DiskUse(Model):
     """What the home and a local artifact store take.
 
     Attributes:
-        parts: bytes by part: `artifacts`, `outbox`, `cache`, `dagster`, `other`.
+        parts: bytes by part: `artifacts`, `uploads`, `outbox`, `cache`, `dagster`, `other`.
         limit: bytes that they may take together; None for no bound.
         free: bytes that are free on the fuller of their disks.
         least_free: bytes that are to stay free.

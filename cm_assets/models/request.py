@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic.alias_generators import to_camel
 
+from cm_assets.models.upload import UPLOAD_PATTERN
 from cm_assets.partitions import VideoId
 from cm_assets.settings import EndpointName
 
@@ -69,7 +70,7 @@ class SceneRequest(_Part):
     Attributes:
         text: what is spoken and captioned, 1 to 10,000 characters.
         search_terms: what to show; taken from the text when empty.
-        clip: name of a file of the user's own footage folder.
+        clip: name of a file of the user's own footage folder, or `upload:<id>`.
     """
 
     text: _Text
@@ -139,6 +140,7 @@ class VideoRequest(_Part):
         None
     )
 
+    narration: Annotated[str, StringConstraints(pattern=UPLOAD_PATTERN)] | None = None
     voice: _Line = "af_heart"
     speed: Annotated[float, Field(ge=0.5, le=2.0)] = 1.0
     language: Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$")] = "en"

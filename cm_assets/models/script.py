@@ -16,7 +16,7 @@ class Scene(Model):
     Attributes:
         text: what is spoken and captioned.
         search_terms: what to look for in footage, best first. Never empty after the script stage.
-        clip: name of a file of the user's own footage that must be shown.
+        clip: name of a file of the user's own footage, or `upload:<id>`, that must be shown.
     """
 
     text: Annotated[str, Field(min_length=1, max_length=10_000)]

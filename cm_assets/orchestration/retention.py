@@ -21,6 +21,7 @@ from cm_assets.partitions import PARTITIONS, VideoId
 from cm_assets.policies import PLATFORMS, POST
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
+from cm_assets.storage.uploads import Uploads
 
 log = logging.getLogger("cm_assets.retention")
 
@@ -135,7 +136,8 @@ class Retention:
         database: the requests.
         retirement: takes videos away.
         keep_intermediates_days: days after its end that a published video keeps them; None for ever.
-        keep_days: days after its end that a video stays; None for ever.
+        keep_days: days after its end that a video stays, and after its last use an upload; None for ever.
+        uploads: files that users have handed in; None to leave them alone.
     """
 
     def __init__(
@@ -145,11 +147,13 @@ class Retention:
         *,
         keep_intermediates_days: float | None,
         keep_days: float | None,
+        uploads: Uploads | None = None,
     ) -> None:
         self._database = database
         self._retirement = retirement
         self._keep_intermediates_days = keep_intermediates_days
         self._keep_days = keep_days
+        self._uploads = uploads
         self._round = self._due()
         self._rests_until = 0.0
 
@@ -177,6 +181,19 @@ class Retention:
                 ["done", "partial"], ["all"], now - timedelta(days=self._keep_intermediates_days)
             ):
                 yield self._tried(self._drop_intermediates, stored)
+        if self._uploads is not None:
+            yield from self._expired(self._uploads, now)
+
+    def _expired(self, uploads: Uploads, now: datetime) -> Iterator[bool]:
+        try:
+            if uploads.sweep(now):
+                yield True
+            if self._keep_days is not None:
+                for upload in uploads.expired(now - timedelta(days=self._keep_days)):
+                    log.info("%s went: it was not used for CM_KEEP_DAYS=%g", upload.named, self._keep_days)
+                    yield True
+        except Exception as error:  # noqa: BLE001 - likewise what a store cannot remove
+            log.warning("uploads stay for now: %s: %s", type(error).__name__, error)
 
     def _closed(self, outcomes: Sequence[str], kept: Sequence[str], until: datetime) -> Iterator[StoredRequest]:
         last: StoredRequest | None = None

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from cm_assets.lifecycle.arrivals import sweep
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
@@ -18,6 +19,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
+from cm_assets.storage.uploads import Uploads
 
 
 class Rounds:
@@ -43,6 +45,7 @@ class Rounds:
         worklog = WorkLog(instance)
         store = ArtifactStore(settings.artifacts, settings.cache)
         disk = Disk(settings, database)
+        sweep(settings.incoming)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
         self._calendar = Calendar(
             settings.calendar_file,
@@ -66,6 +69,7 @@ class Rounds:
             Retirement(database, worklog, store),
             keep_intermediates_days=settings.keep_intermediates_days,
             keep_days=settings.keep_days,
+            uploads=Uploads(database, store),
         )
         self._watch = DiskWatch(settings, database, store, disk)
 

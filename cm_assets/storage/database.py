@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from cm_assets.models.event import Event
 
-HEAD = "0013"
+HEAD = "0012"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -102,6 +102,18 @@ class Step:
 
 class Taken(Exception):
     """The id or the (source, key) is in the database already."""
+
+
+class UploadGone(Exception):
+    """A request names uploads that there are none of, or no more.
+
+    Attributes:
+        ids: theirs.
+    """
+
+    def __init__(self, ids: Collection[str]) -> None:
+        super().__init__(*sorted(ids))
+        self.ids = frozenset(ids)
 
 
 class Database:
@@ -212,17 +224,22 @@ class Database:
 
         Raises:
             Taken: its id or its (source, key) is there already; nothing was changed.
+            UploadGone: an upload that it names is not there; nothing was changed.
         """
         import sqlalchemy as sa
 
+        from cm_assets.models.upload import uploads_in
         from cm_assets.storage.events import queued, record
         from cm_assets.storage.tables import requests
+        from cm_assets.storage.uploads import use
 
         row = {name: getattr(request, name) for name in requests.columns.keys()}  # noqa: SIM118 - not a mapping
         row |= {"given_up": dict(request.given_up), "take_down": list(request.take_down)}
         try:
             with self._write() as connection:
                 connection.execute(requests.insert().values(row))
+                if gone := use(connection, uploads_in(request.document)):
+                    raise UploadGone(gone)
                 record(connection, [queued(request.id, request.document, request.wanted_at)])
         except sa.exc.IntegrityError as error:
             raise Taken(request.id) from error

@@ -13,6 +13,7 @@ from cm_assets.models.disk import DiskFull, DiskUse
 from cm_assets.partitions import VideoId
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
+from cm_assets.storage.uploads import count_uploads
 
 FRESH = 1.0
 """Seconds for which an answer is good."""
@@ -42,6 +43,7 @@ class Disk:
         parts = self._database.disk()
         if self._settings.artifacts_folder is not None:
             parts["artifacts"] = self._database.artifact_bytes()
+            parts["uploads"] = count_uploads(self._database)[1]
         return self._with(parts)
 
     def full(self) -> str:

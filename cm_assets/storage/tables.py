@@ -200,3 +200,25 @@ stage_totals = sa.Table(
     sa.Column("attempts", sa.BigInteger, nullable=False),
     sa.Column("seconds", sa.Float, nullable=False),
 )
+
+uploads = sa.Table(
+    "uploads",
+    metadata,
+    sa.Column("place", sa.String(32), primary_key=True),
+    sa.Column("id", sa.String(32), nullable=False),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("name", sa.String(255), nullable=False),
+    sa.Column("seconds", sa.Float),
+    sa.Column("width", sa.Integer),
+    sa.Column("height", sa.Integer),
+    sa.Column("sha256", sa.String(64), nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("key", sa.Text, nullable=False),
+    sa.Column("media_type", sa.String(64), nullable=False),
+    sa.Column("uploaded_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("used_at", sa.DateTime(timezone=True), nullable=False),
+    sa.Column("ready", sa.Boolean, nullable=False),
+    sa.Index("uploads_by_use", "ready", "used_at"),
+)
+
+sa.Index("uploads_ready", uploads.c.id, unique=True, sqlite_where=sa.text("ready"), postgresql_where=sa.text("ready"))

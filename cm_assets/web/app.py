@@ -7,7 +7,7 @@ from starlette.middleware import Middleware
 
 from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES
 from cm_assets.settings import Settings
-from cm_assets.web import events, files, health, metrics, videos
+from cm_assets.web import events, files, health, metrics, uploads, videos
 from cm_assets.web.house import House
 from cm_assets.web.metrics import Stopwatch
 from cm_assets.web.problems import ProblemDetails, answer_with_problems
@@ -31,7 +31,7 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.state.house = house
     answer_with_problems(app)
-    for room in (videos, events, files, health, metrics):
+    for room in (videos, uploads, events, files, health, metrics):
         app.include_router(room.router)
     _describe(app)
     return app

@@ -1,5 +1,6 @@
 """What the handlers share: the client, the doorman, and what both need to know of the moment."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from typing import Annotated, Any, Generic, TypeVar
@@ -53,6 +54,8 @@ class House:
     Attributes:
         answers: how long answers took.
         streams: how many follow a video now.
+        arriving: how many hand a file in now.
+        examining: held while a file is looked through, which takes a core or two.
         pen: of all who ask for videos.
     """
 
@@ -64,6 +67,8 @@ class House:
         url = settings.database_url or f"sqlite:///{settings.rates_file}"
         self.rates = Rates(url, settings.rates)
         self.streams = 0
+        self.arriving = 0
+        self.examining = asyncio.Semaphore(2)
         self.pen = Pen(self.client.database)
         self.catalogue: Recent[Catalogue] = Recent(self.client.catalogue, 2.0)
         self.answers = CollectorRegistry()

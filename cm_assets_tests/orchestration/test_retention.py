@@ -94,7 +94,8 @@ class Place:
         return [run.run_id for run in self.instance.get_runs(dg.RunsFilter(tags={PARTITION_TAG: video}))]
 
     def schedule(self, **days: float | None) -> Retention:
-        return Retention(self.database, self.retirement, **{"keep_intermediates_days": None, "keep_days": None} | days)
+        all_days: dict[str, Any] = {"keep_intermediates_days": None, "keep_days": None} | days
+        return Retention(self.database, self.retirement, **all_days)
 
     def age(self, video: str, days: float) -> None:
         """Have it been closed so long ago."""

@@ -69,7 +69,7 @@ def test_used_is_what_was_noted(tmp_path: Path) -> None:
     database.note("unknown", {})
     database.note_disk({"cache": 5, "other": 7})
     use = one.use()
-    assert use.parts == {"cache": 5, "other": 7, "artifacts": 300}
+    assert use.parts == {"cache": 5, "other": 7, "artifacts": 300, "uploads": 0}
     assert use.used == 312
     assert use.free > 0
     assert database.sizes("", 9) == [("unknown", None), ("v0", 100), ("v1", 200)]

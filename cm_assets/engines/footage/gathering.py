@@ -16,6 +16,7 @@ from cm_assets.engines.footage.stock import Offer, Stock
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.clips import FetchedClip, FootageQuery
 from cm_assets.models.protocols import FootageSource, Progress
+from cm_assets.models.upload import upload_id
 
 AT_ONCE = 10
 """Downloads of one video. Sites limit a connection more often than a client."""
@@ -92,7 +93,8 @@ class Gathering:
         return [shot.clip for shot in shots if shot.clip is not None]
 
     def _candidates(self, query: FootageQuery) -> Iterator[FetchedClip | tuple[Stock, Offer]]:
-        own = [source for source in self._sources if source.name == "folder"]
+        where = "upload" if upload_id(query.clip) else "folder"
+        own = [source for source in self._sources if source.name == where]
         for source in own if query.clip is not None and own else self._sources:
             if not isinstance(source, Stock):
                 found = source.fetch(replace(query, used=frozenset(self._shown)), self._into)

@@ -62,11 +62,16 @@ def timed(
         language: BCP 47 tag.
         phonemizer: of the speaker's accent in English; American by default.
     """
-    if language.lower().replace("_", "-").split("-")[0] == "en" and foreign_share(text) <= 0.5:
+    if is_heard(text, language):
         words = align(text, samples, sample_rate, phonemizer=phonemizer)
         if words is not None:
             return words, "alignment"
     return estimated(text, samples, sample_rate), "estimated"
+
+
+def is_heard(text: str, language: str) -> bool:
+    """Whether the acoustic model knows the sounds of a text."""
+    return language.lower().replace("_", "-").split("-")[0] == "en" and foreign_share(text) <= 0.5
 
 
 def estimated(text: str, samples: Samples, sample_rate: int) -> tuple[Word, ...]:

@@ -39,6 +39,10 @@ def writer_for(
         from cm_assets.engines.writing.given import Given
 
         return Given()
+    if request.source_text is not None and request.narration is not None:
+        from cm_assets.engines.writing.transcript import Transcript
+
+        return Transcript()
     if request.source_text is not None:
         from cm_assets.engines.writing.extractive import Extractive
 
