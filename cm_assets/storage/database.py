@@ -248,6 +248,16 @@ class Database:
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(requests.c.wanted)) or 0
 
+    def count_outcomes(self) -> dict[str, int]:
+        """How many requests ended in each way, and under an empty one how many are open."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        query = sa.select(requests.c.outcome, sa.func.count().label("videos")).group_by(requests.c.outcome)
+        with self._engine.connect() as connection:
+            return {row.outcome: row.videos for row in connection.execute(query)}
+
     def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
         """How many come before each of these videos in the backlog; nothing for those that wait for a time."""
         import sqlalchemy as sa
@@ -268,6 +278,8 @@ class Database:
         wanted: bool | None = None,
         outcome: str | None = None,
         before: StoredRequest | None = None,
+        begun: bool = False,
+        text: str = "",
     ) -> list[StoredRequest]:
         """Requests, the newest first.
 
@@ -276,12 +288,21 @@ class Database:
             wanted: only open ones, or only closed ones.
             outcome: only those that ended so.
             before: only those that come after this one in this order.
+            begun: only those on which some work was done.
+            text: only those whose id or title has this in it, in any case. Reads every request.
         """
         import sqlalchemy as sa
 
-        from cm_assets.storage.tables import requests
+        from cm_assets.storage.tables import facts, requests
 
         query = sa.select(requests).order_by(requests.c.received_at.desc(), requests.c.id).limit(limit)
+        if begun or text:
+            query = query.join(facts, facts.c.video_id == requests.c.id, isouter=not begun)
+        if text:
+            titles = [facts.c.facts["title"], *(requests.c.document[name] for name in ("title", "topic"))]
+            titles.append(requests.c.document[("post", "title")])
+            places = [requests.c.id, *(title.as_string() for title in titles)]
+            query = query.where(sa.or_(*(sa.func.lower(one).contains(text.lower(), autoescape=True) for one in places)))
         if wanted is not None:
             query = query.where(requests.c.wanted == wanted)
         if outcome is not None:

@@ -4,11 +4,13 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
 
 from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES
 from cm_assets.settings import Settings
-from cm_assets.web import events, files, health, videos
+from cm_assets.web import asking, board, decisions, events, files, health, login, review, videos
 from cm_assets.web.house import House
+from cm_assets.web.pages import STATIC
 from cm_assets.web.problems import ProblemDetails, answer_with_problems
 from cm_assets.web.security import Guard
 
@@ -29,6 +31,9 @@ def create_app(settings: Settings) -> FastAPI:
     answer_with_problems(app)
     for room in (videos, events, files, health):
         app.include_router(room.router)
+    for pages in (board, review, decisions, asking, login):
+        app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
     _describe(app)
     return app
 

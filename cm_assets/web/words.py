@@ -1,0 +1,110 @@
+"""What the board calls things: states and their groups, stages, runs, sizes. Pure."""
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from cm_assets.models.status import State, Status
+from cm_assets.policies import POST, PRODUCE
+
+STATES: Mapping[State, tuple[str, str]] = {
+    "queued": ("Queued", "quiet"),
+    "producing": ("In the making", "busy"),
+    "awaiting_review": ("To review", "ask"),
+    "rejected": ("Rejected", "bad"),
+    "scheduled": ("Scheduled", "quiet"),
+    "publishing": ("Publishing", "busy"),
+    "published": ("Published", "good"),
+    "partially_published": ("Published in part", "warn"),
+    "failed": ("Failed", "bad"),
+    "cancelled": ("Cancelled", "quiet"),
+    "taken_down": ("Taken down", "quiet"),
+    "retired": ("Retired", "quiet"),
+}
+"""The name and the tone of each state."""
+
+GROUPS: Mapping[str, tuple[str, tuple[State, ...]]] = {
+    "review": ("To review", ("awaiting_review",)),
+    "making": ("In the making", ("producing", "publishing")),
+    "waiting": ("Waiting", ("queued", "scheduled")),
+    "posted": ("Posted", ("published", "partially_published")),
+    "failed": ("Failed", ("failed", "rejected")),
+    "closed": ("Closed", ("cancelled", "taken_down", "retired")),
+}
+"""The states as people look for them; each in one group."""
+
+PLATFORMS = {"outbox": "Outbox", "youtube": "YouTube", "tiktok": "TikTok"}
+
+_STAGES = {"brief": "Brief", "script": "Script", "audio": "Voice", "background_clips": "Footage", "render": "Render"}
+
+ENDS = {
+    "queued": ("queued", "quiet"),
+    "running": ("at work", "busy"),
+    "done": ("done", "good"),
+    "failed": ("failed", "bad"),
+    "waits": ("waits", "warn"),
+    "cancelled": ("cancelled", "quiet"),
+    "stopped": ("interrupted", "warn"),
+}
+"""The name and the tone of each end of a run."""
+
+
+def state(name: State) -> str:
+    """What a state is called."""
+    return STATES[name][0]
+
+
+def tone(name: State) -> str:
+    """How a state looks: quiet, busy, ask, good, warn or bad."""
+    return STATES[name][1]
+
+
+def platform(name: str) -> str:
+    """What a platform is called."""
+    return PLATFORMS.get(name, name)
+
+
+def stage(name: str) -> str:
+    """What a stage is called."""
+    if name.startswith("take_down/"):
+        return f"Take-down from {platform(name.removeprefix('take_down/'))}"
+    return _STAGES.get(name) or f"Post on {platform(name.removeprefix(POST))}"
+
+
+def stages(names: tuple[str, ...]) -> str:
+    """What a run was for."""
+    return "The whole video" if set(names) >= set(PRODUCE) else ", ".join(map(stage, names)) or "Nothing"
+
+
+def waits(status: Status) -> str:
+    """What a video waits for, as a sentence; empty if it waits for nothing."""
+    if status.state == "awaiting_review":
+        if status.failed_checks:
+            return f"It did not pass {', '.join(status.failed_checks)}, so it cannot be approved."
+        return "It waits for somebody to look at it."
+    return f"Waits for {status.waiting_for}." if status.waiting_for else ""
+
+
+def percent(share: float) -> int:
+    """A share in per cent; 100 only when it is all."""
+    return min(int(share * 100), 99) if share < 1 else 100
+
+
+def length(seconds: float) -> str:
+    """A length as players show it."""
+    whole = round(seconds)
+    return f"{whole // 60}:{whole % 60:02}"
+
+
+def size(count: int) -> str:
+    """A number of bytes."""
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count / 1e3:.0f} kB"
+
+
+def clock(moment: datetime) -> str:
+    """A time, UTC; browsers put their own in its place."""
+    return f"{moment:%d %b %Y, %H:%M} UTC"
+
+
+def is_link(address: str) -> bool:
+    """Whether a browser should open it."""
+    return address.startswith(("https://", "http://"))
