@@ -46,7 +46,7 @@ class Recent(Generic[Value]):
         return self._value
 
     def forget(self) -> None:
-        """Find it out anew when it is asked for again."""
+        """Find it out again the next time."""
         self._made = -1e9
 
 
@@ -55,8 +55,7 @@ class House:
 
     Attributes:
         streams: how many follow a video now.
-        pen: of whoever writes. Writers of SQLite's that meet sleep and try again, and some are never lucky; here they
-            queue.
+        pen: of whoever writes. SQLite's writers that meet sleep and try again, some for long; here they queue.
     """
 
     def __init__(self, settings: Settings) -> None:

@@ -29,6 +29,9 @@ Told = Annotated[
     Query(),
 ]
 
+HURRIED = frozenset({"queued", "scheduled", "publishing"})
+"""States in which a video may wait for a service that can be tried now."""
+
 NOT_YET = datetime.max.replace(tzinfo=UTC)
 
 
@@ -198,7 +201,10 @@ def _parts(house: House, caller: Caller, status: Status, reviewing: bool, feedba
         "reject": caller.may("review") and status.state == "scheduled" and bool(status.render_sha256),
         "cancel": caller.may("submit") and not status.ended,
         "retry": caller.may("submit") and status.state in {"failed", "partially_published", "cancelled"},
-        "hurry": caller.may("submit") and stored.wanted and stored.resume_at is not None,
+        "hurry": caller.may("submit")
+        and status.state in HURRIED
+        and not status.waiting_for.startswith("its time")
+        and stored.resume_at is not None,
         "prioritise": caller.may("submit") and status.state == "queued",
         "anew": caller.may("submit") and status.ended and bool(document),
     }

@@ -1,5 +1,6 @@
 """What the board calls things: states and their groups, stages, runs, sizes. Pure."""
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 
@@ -47,6 +48,8 @@ ENDS = {
 }
 """The name and the tone of each end of a run."""
 
+_TIME = re.compile(r"\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+
 
 def state(name: State) -> str:
     """What a state is called."""
@@ -81,7 +84,11 @@ def waits(status: Status) -> str:
         if status.failed_checks:
             return f"It did not pass {', '.join(status.failed_checks)}, so it cannot be approved."
         return "It waits for somebody to look at it."
-    return f"Waits for {status.waiting_for}." if status.waiting_for else ""
+    return f"Waits for {_TIME.sub(_readable, status.waiting_for)}." if status.waiting_for else ""
+
+
+def _readable(found: re.Match[str]) -> str:
+    return clock(datetime.fromisoformat(found[0]))
 
 
 def percent(share: float) -> int:
