@@ -95,6 +95,7 @@ def _run(worklog: WorkLog, record: dg.RunRecord) -> RunTold:
     run = record.dagster_run
     told = RunTold(
         id=run.run_id,
+        job=run.job_name,
         stages=tuple(stages_of(run)),
         began=_moment(record.start_time),
         ended=_moment(record.end_time),

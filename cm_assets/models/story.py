@@ -46,13 +46,15 @@ class RunTold(Model):
     """One attempt.
 
     Attributes:
-        stages: what it was to make.
+        job: what was launched.
+        stages: what it was to make; empty for all of the job.
         began, ended: UTC; None if it has not.
         end: how it ended: `waits` if it only has to wait for a service, `stopped` if its engine did.
         reasons: why it did not succeed.
     """
 
     id: str
+    job: str
     stages: tuple[str, ...]
     began: datetime | None = None
     ended: datetime | None = None

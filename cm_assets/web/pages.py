@@ -43,7 +43,7 @@ def _environment() -> "jinja2.Environment":
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    names = ("state", "tone", "stage", "stages", "platform", "waits", "percent", "length", "size", "clock", "is_link")
+    names = ("state", "tone", "stage", "errand", "platform", "waits", "percent", "length", "size", "clock", "is_link")
     environment.filters |= {name: getattr(words, name) for name in names}
     environment.globals |= {"asset": asset, "ENDS": words.ENDS}
     return environment

@@ -4,7 +4,9 @@ import re
 from collections.abc import Mapping
 from datetime import datetime
 
+from cm_assets.lifecycle.plan import PRODUCE_JOB, PUBLISH_JOB
 from cm_assets.models.status import State, Status
+from cm_assets.models.story import RunTold
 from cm_assets.policies import POST, PRODUCE
 
 STATES: Mapping[State, tuple[str, str]] = {
@@ -73,9 +75,11 @@ def stage(name: str) -> str:
     return _STAGES.get(name) or f"Post on {platform(name.removeprefix(POST))}"
 
 
-def stages(names: tuple[str, ...]) -> str:
+def errand(run: RunTold) -> str:
     """What a run was for."""
-    return "The whole video" if set(names) >= set(PRODUCE) else ", ".join(map(stage, names)) or "Nothing"
+    if not run.stages:
+        return {PRODUCE_JOB: "The whole video", PUBLISH_JOB: "All posts"}.get(run.job, run.job)
+    return "The whole video" if set(run.stages) >= set(PRODUCE) else ", ".join(map(stage, run.stages))
 
 
 def waits(status: Status) -> str:
