@@ -67,7 +67,12 @@ def test_a_form_that_is_sent_twice_is_one_video(site: Site) -> None:
 
 
 def test_errors_stand_at_their_fields_and_nothing_is_lost(site: Site) -> None:
-    changes = {"speed": "9", "voice": "nobody", "scene_text": ["x" * 10_001, "kept"], "title": HOSTILE[:100]}
+    changes: dict[str, Any] = {
+        "speed": "9",
+        "voice": "nobody",
+        "scene_text": ["x" * 10_001, "kept"],
+        "title": HOSTILE[:100],
+    }
     answer = send(site, **changes, publish_at="2030-01-01T10:00", zone="Moon/Far")
     assert answer.status_code == 422
     assert 'id="zone-wrong"' in answer.text

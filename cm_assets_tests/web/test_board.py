@@ -5,7 +5,6 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from typing import Any
 
-import httpx
 import pytest
 
 from cm_assets.models.status import STATES
@@ -18,7 +17,7 @@ from cm_assets_tests.web.rendering import HOSTILE, render, rendered
 class Page(HTMLParser):
     """What a browser makes of a page."""
 
-    def __init__(self, answer: httpx.Response) -> None:
+    def __init__(self, answer: Any) -> None:
         super().__init__()
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
@@ -95,7 +94,7 @@ def test_the_board_has_pages(site: Site) -> None:
     assert both == [f"/board/v{number:02}" for number in reversed(range(30))]
 
 
-def seen_by(answer: httpx.Response) -> list[str]:
+def seen_by(answer: Any) -> list[str]:
     return re.findall(r'name="seen" value="([^"]+)"', answer.text)
 
 
@@ -229,11 +228,9 @@ def test_work_is_stopped_taken_up_and_moved(site: Site) -> None:
 
 
 def test_nothing_that_people_write_is_more_than_text(site: Site) -> None:
-    for name, changes in {"v": {}, "w": {"topic": None}}.items():
-        title = HOSTILE[:100].replace("<", "").replace(">", "")
-        rendered(
-            site, name, text=HOSTILE, said=HOSTILE, post={"title": title}, **{k: v for k, v in changes.items() if v}
-        )
+    title = HOSTILE[:100].replace("<", "").replace(">", "")
+    for name in ("v", "w"):
+        rendered(site, name, text=HOSTILE, said=HOSTILE, post={"title": title})
     sha256 = site.house.client.status("v").render_sha256
     site.http.post("/board/v/reject", data={"render_sha256": sha256, "feedback": HOSTILE})
     pages = ["/", "/?q=" + HOSTILE[:90], "/board/v", "/board/v/story", "/review/w", "/new?like=v", "/live?seen=x"]
