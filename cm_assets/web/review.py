@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import RedirectResponse
+from markupsafe import escape
 
 from cm_assets.models.request import SIZES
 from cm_assets.models.review import Decision
@@ -216,6 +217,7 @@ def _parts(house: House, caller: Caller, status: Status, reviewing: bool, feedba
     key = f"{status.run_id} {status.attempts} {status.state} {status.render_sha256} {sorted(status.links)}"
     made = [stage.stage for stage in status.stages if stage.state == "done"]
     parts = {
+        "name": str(escape(status.title or status.id)),
         "spoken": html("_spoken.html", video=status),
         "state": state,
         "actions": actions,

@@ -24,6 +24,11 @@
     }
   });
 
+  // What was just done is news until the next thing happens.
+  document.addEventListener("htmx:oobAfterSwap", (event) => {
+    if (event.detail.target.id === "spoken") document.getElementById("told")?.remove();
+  });
+
   // Times are in UTC for who has no script.
   const clock = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
   const tell = (root) => {
