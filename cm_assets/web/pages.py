@@ -42,6 +42,7 @@ def _environment() -> "jinja2.Environment":
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        auto_reload=False,  # an upgrade under a server that runs must not mix old code with new pages
     )
     names = ("state", "tone", "stage", "errand", "platform", "waits", "percent", "length", "size", "clock", "is_link")
     environment.filters |= {name: getattr(words, name) for name in names}

@@ -3,6 +3,7 @@
 
 (() => {
   const EVERY = 2000; // milliseconds between two looks, while somebody looks
+  const AGAIN = 4000; // milliseconds after which what did not come is asked for again
 
   const live = document.querySelector("[data-live]");
   const offline = document.getElementById("offline");
@@ -13,6 +14,17 @@
     for (const [name, lost] of [["htmx:sendError", true], ["htmx:timeout", true], ["htmx:afterOnLoad", false]]) {
       live.addEventListener(name, () => { offline.hidden = !lost; });
     }
+  }
+
+  // A story that did not come is asked for again.
+  for (const name of ["htmx:sendError", "htmx:timeout", "htmx:responseError"]) {
+    document.addEventListener(name, (event) => {
+      const story = event.target.closest("[data-story]");
+      if (!story) return;
+      const told = document.querySelector("#story .loading");
+      if (told) told.textContent = "The story of it did not come. It is asked for again …";
+      setTimeout(() => { if (story.isConnected) htmx.trigger(story, "again"); }, AGAIN);
+    });
   }
 
   // What somebody is writing is not swapped away: they are told that it is about something else by now.
