@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-browser test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,7 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
@@ -37,6 +37,10 @@ test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed a
 test-slow: $(VENV)/.dev ## The tests that take longer
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
+
+test-browser: $(VENV)/.dev ## The board in a real browser (apt-get install chromium); screenshots in build/screenshots
+	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/browser.lock
+	$(BIN)/pytest -m browser --timeout 900
 
 test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
 	.ci/fresh
@@ -58,6 +62,7 @@ lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/base.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres -c requirements/base.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra browser -c requirements/dev.lock pyproject.toml -o requirements/browser.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

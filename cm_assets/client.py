@@ -29,7 +29,7 @@ from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
-from cm_assets.policies import POST, STAGES, backlog_rank
+from cm_assets.policies import POST, PRODUCE, STAGES, backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.disk import Disk, check, measure
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from cm_assets.lifecycle.calendar import Planned
     from cm_assets.lifecycle.worklog import WorkLog
     from cm_assets.models.calendar import CalendarStatus, EntryStatus
+    from cm_assets.models.story import Story
     from cm_assets.storage.artifacts import ArtifactStore
     from cm_assets.storage.uploads import Uploads
 
@@ -51,8 +52,8 @@ ENGINE_STARTS = 3
 UNFINISHED = frozenset({"failed", "partial", "cancelled"})
 """Outcomes after which there is something to go on with."""
 
-COUNTED_AT_ONCE = 1000
-"""Videos that are looked at together when all are counted."""
+MOST_COUNTED = 1000
+"""Videos in work whose states are looked at to count them."""
 
 MOST_DATES = 100
 """Dates to come that are told of one entry of the calendar."""
@@ -174,11 +175,8 @@ class Client:
         stored = self._stored(video)
         if stored.outcome == RETIRED:
             raise NotPosted(f"{video} is retired: what is left of it can only be taken down by hand")
-        facts = facts_of(self.database.noted([video]).get(video))
-        begun = PostLedger(self.database).begun([video]).get(video, ())
-        posts = Posts(facts.taken, unwanted=stored.take_down, begun=begun)
         request = parse(stored.document)
-        there = present(request, facts.made, posts)
+        there = self.present(video)
         chosen = [one for one in there if not platforms or one in platforms]
         if not chosen:
             where = ", ".join(platforms) or "any platform"
@@ -189,6 +187,20 @@ class Client:
         never = {one for one in request.platforms if one not in there and POST + one not in stored.given_up}
         self.database.want(video, sorted({*stored.take_down, *chosen, *never}))
         return chosen
+
+    def present(self, video: VideoId) -> Sequence[str]:
+        """The platforms on which a video is posted, or an upload of it was begun; none if it is retired.
+
+        Raises:
+            UnknownVideo: there is no such video.
+        """
+        stored = self._stored(video)
+        if stored.outcome == RETIRED:
+            return ()
+        facts = facts_of(self.database.noted([video]).get(video))
+        begun = PostLedger(self.database).begun([video]).get(video, ())
+        posts = Posts(facts.taken, unwanted=stored.take_down, begun=begun)
+        return present(parse(stored.document), facts.made, posts)
 
     def approve(self, video: VideoId, *, render_sha256: str | None = None, by: str = "") -> None:
         """Let a render be posted. Approving it again changes nothing.
@@ -375,8 +387,42 @@ class Client:
         """
         return self._statuses([self._stored(video)])[0]
 
+    def asked(self, video: VideoId) -> StoredRequest:
+        """What was asked for, and when.
+
+        Raises:
+            UnknownVideo: there is no such video.
+        """
+        return self._stored(video)
+
+    def story(self, video: VideoId) -> "Story":
+        """A video, told in full: its script, checks, attempts and decisions. Reads Dagster's records.
+
+        Raises:
+            UnknownVideo: there is no such video.
+        """
+        from cm_assets.lifecycle.story import tell
+
+        self._stored(video)
+        bill = bills(self.database, [video]).get(video, NOTHING)
+        with self._records() as (worklog, store):
+            return tell(worklog, store, video, bill)
+
+    def counts(self) -> Mapping[State, int]:
+        """How many videos are in each state. Those in work beyond the newest thousand count as queued."""
+        ended = self.database.count_outcomes()
+        begun = self.database.newest(limit=MOST_COUNTED, wanted=True, begun=True)
+        found: Counter[State] = Counter(status.state for status in self._statuses(begun))
+        found["queued"] += ended.get("", 0) - len(begun)
+        return found + Counter({state: ended[outcome] for outcome, state in ENDS.items() if outcome in ended})
+
     def videos(
-        self, *, states: Collection[State] = (), limit: int = 50, before: VideoId | None = None
+        self,
+        *,
+        states: Collection[State] = (),
+        limit: int = 50,
+        before: VideoId | None = None,
+        text: str = "",
     ) -> Sequence[Status]:
         """Videos, the newest first.
 
@@ -384,6 +430,7 @@ class Client:
             states: only those in one of these states; all if empty.
             limit: at most so many.
             before: only those that come after this one in the list.
+            text: only those whose id or title has this in it.
 
         Raises:
             UnknownVideo: there is no video `before`.
@@ -391,7 +438,7 @@ class Client:
         after = None if before is None else self._stored(before)
         found: list[Status] = []
         while len(found) < limit:
-            page = self._page(states, max(limit, 50), after)
+            page = self._page(states, max(limit, 50), after, text)
             if not page:
                 break
             found += [status for status in self._statuses(page) if not states or status.state in states]
@@ -400,26 +447,22 @@ class Client:
 
     def numbers(self) -> Numbers:
         """All videos of the home in numbers."""
-        states = Counter({ENDS[outcome]: count for outcome, count in self.database.count_ends().items()})
         waiting: Counter[str] = Counter()
         running: Counter[str] = Counter()
-        oldest = now = datetime.now(UTC)
-        before = None
-        while page := self.database.newest(limit=COUNTED_AT_ONCE, wanted=True, before=before):
-            for status in self._statuses(page):
-                states[status.state] += 1
-                at_work = [stage.stage for stage in status.stages if stage.state == "running"]
-                running.update(at_work)
-                if not at_work and status.state in {"queued", "producing", "publishing"}:
-                    waiting.update([stage.stage for stage in status.stages if stage.state == "waiting"][:1])
-                    oldest = min(oldest, status.received_at)
-            before = page[-1]
+        begun = self.database.newest(limit=MOST_COUNTED, wanted=True, begun=True)
+        for status in self._statuses(begun):
+            at_work = [stage.stage for stage in status.stages if stage.state == "running"]
+            running.update(at_work)
+            if not at_work and status.state in {"queued", "producing", "publishing"}:
+                waiting.update([stage.stage for stage in status.stages if stage.state == "waiting"][:1])
+        waiting[PRODUCE[0]] += self.database.count_open() - len(begun)
         ended: dict[str, dict[str, tuple[int, float]]] = {stage: {} for stage in STAGES}
         for (stage, way), figures in self.database.attempts().items():
             ended.setdefault(stage, {})[way] = figures
         dollars, tokens = spent(self.database)
+        now = datetime.now(UTC)
         return Numbers(
-            states=dict(states),
+            states=self.counts(),
             stages={
                 stage: StageNumbers(
                     waiting=waiting[stage],
@@ -429,19 +472,25 @@ class Client:
                 )
                 for stage, ways in ended.items()
             },
-            oldest=(now - oldest).total_seconds(),
+            oldest=(now - (self.database.oldest_open() or now)).total_seconds(),
             dollars=dollars,
             tokens=tokens,
             engine=homes.somebody_works(self.settings, self.database),
         )
 
-    def _page(self, states: Collection[State], limit: int, after: StoredRequest | None) -> Sequence[StoredRequest]:
+    def _page(
+        self, states: Collection[State], limit: int, after: StoredRequest | None, text: str
+    ) -> Sequence[StoredRequest]:
         """Requests that may be in one of the states."""
         outcomes = {state: outcome for outcome, state in ENDS.items()}
         if len(states) == 1 and (state := next(iter(states))) in outcomes:
-            return self.database.newest(limit=limit, outcome=outcomes[state], before=after)
+            return self.database.newest(limit=limit, outcome=outcomes[state], before=after, text=text)
         open_only = bool(states) and not outcomes.keys() & set(states)
-        return self.database.newest(limit=limit, wanted=True if open_only else None, before=after)
+        # What nobody has worked on is queued, and there may be thousands of that.
+        begun = open_only and "queued" not in states
+        return self.database.newest(
+            limit=limit, wanted=True if open_only else None, before=after, begun=begun, text=text
+        )
 
     def _statuses(self, requests: Sequence[StoredRequest]) -> list[Status]:
         ids = [stored.id for stored in requests]

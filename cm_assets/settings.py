@@ -156,6 +156,7 @@ class Settings(BaseSettings):
         tiktok_mode: `direct` posts, or drafts in the account's `inbox` that their creator finishes in the app.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
         serve_hosts: names, beside this machine's own, by which the HTTP API is reached.
+        dagster_url: address of Dagster's UI, to which the board links.
         max_backlog: videos that may be wanted and not done; whoever asks for more over HTTP is told to come back.
         max_concurrent_runs: videos in the making at once.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
@@ -199,6 +200,7 @@ class Settings(BaseSettings):
     tiktok_mode: Literal["direct", "inbox"] = "direct"
     notify: Annotated[tuple[EndpointName, ...], NoDecode] = ()
     serve_hosts: Annotated[tuple[_Host, ...], NoDecode] = ()
+    dagster_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s]+)?$")] = ""
     max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5

@@ -129,6 +129,7 @@ def status(
         reason=stored.reason if state != "rejected" else "",
         feedback=facts.review.feedback if facts.review.verdict == "rejected" else "",
         render_sha256=facts.render_sha256,
+        failed_checks=facts.failed_checks,
         waiting_for=waiting_for,
         received_at=stored.received_at,
         run_id=facts.run_id,

@@ -202,6 +202,7 @@ class WorkLog:
             render_sha256=sha256,
             feedback=said.get("feedback") or event.description or "",
             by=said.get("by", ""),
+            at=datetime.fromtimestamp(record.timestamp, UTC),
             void=not sha256 and self._in_flight(video, record.timestamp),
         )
 
@@ -215,17 +216,26 @@ class WorkLog:
 
     def failed_blocking_checks(self, stage: str, video: VideoId, made: Made) -> list[str]:
         """Names of the blocking checks that this very materialization did not pass."""
+        found = self.evaluations(stage, made)
+        return sorted({one.check_name for one in found if one.blocking and not one.passed})
+
+    def evaluations(self, stage: str, made: Made) -> list[dg.AssetCheckEvaluation]:
+        """What checks said of this very materialization, the oldest first."""
         key = dg.AssetKey(stage.split("/"))
-        failed = []
+        found = []
         for entry in self.instance.all_logs(made.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION):
             event = entry.dagster_event
             evaluation = event.asset_check_evaluation_data if event else None
-            if evaluation is None or evaluation.asset_key != key or evaluation.passed:
+            if evaluation is None or evaluation.asset_key != key:
                 continue
             target = evaluation.target_materialization_data
-            if target is not None and target.storage_id == made.storage_id and evaluation.blocking:
-                failed.append(evaluation.check_name)
-        return sorted(set(failed))
+            if target is not None and target.storage_id == made.storage_id:
+                found.append(evaluation)
+        return found
+
+    def runs(self, video: VideoId, limit: int) -> list[dg.RunRecord]:
+        """The runs of a video, whoever launched them, the newest first."""
+        return list(self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=limit))
 
     def at_work(self, run: dg.DagsterRun) -> list[str]:
         """The stages of a run that were begun and not done; the others waited for a place in a pool."""

@@ -1,5 +1,7 @@
 """What a person said of a render."""
 
+from datetime import datetime
+
 from cm_assets.models.base import Model
 
 
@@ -12,6 +14,7 @@ class Decision(Model):
         render_sha256: of the video that was looked at; empty where the decision did not say, as from Dagster's UI.
         feedback: what to do better.
         by: who decided.
+        at: when; UTC.
         void: whether a run of the video was in flight, so that nobody can know which render was looked at.
     """
 
@@ -20,6 +23,7 @@ class Decision(Model):
     render_sha256: str = ""
     feedback: str = ""
     by: str = ""
+    at: datetime | None = None
     void: bool = False
 
 

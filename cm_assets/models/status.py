@@ -55,6 +55,7 @@ class Status(Model):
         feedback: why it was rejected; empty otherwise.
         waiting_for: what it waits for; empty otherwise.
         render_sha256: of the newest render; what approvals and rejections name.
+        failed_checks: blocking checks that the newest render did not pass: it cannot be approved.
         received_at: when the request came.
         run_id: its newest run.
         links: where things lie: `video`, `cover`, `srt`, `vtt`, `post`, as far as they are made.
@@ -73,6 +74,7 @@ class Status(Model):
     feedback: str = ""
     waiting_for: str = ""
     render_sha256: str = ""
+    failed_checks: tuple[str, ...] = ()
     received_at: datetime
     run_id: str | None = None
     links: Mapping[str, str] = {}

@@ -288,15 +288,16 @@ class Database:
         with self._engine.connect() as connection:
             return [_stored(row) for row in connection.execute(query.limit(limit))]
 
-    def count_ends(self) -> dict[str, int]:
-        """How many videos have ended in each way."""
+    def oldest_open(self) -> datetime | None:
+        """When the oldest of the requests came that wait for nothing but their turn; None if none does."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import requests
 
-        query = sa.select(requests.c.outcome, sa.func.count().label("videos")).group_by(requests.c.outcome)
+        query = sa.select(requests).where(requests.c.wanted & requests.c.resume_at.is_(None))
         with self._engine.connect() as connection:
-            return {row.outcome: row.videos for row in connection.execute(query.where(~requests.c.wanted))}
+            row = connection.execute(query.order_by(requests.c.received_at).limit(1)).one_or_none()
+        return None if row is None else _stored(row).received_at
 
     def count_open(self) -> int:
         """How many videos are wanted and not done."""
@@ -306,6 +307,16 @@ class Database:
 
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(requests.c.wanted)) or 0
+
+    def count_outcomes(self) -> dict[str, int]:
+        """How many requests ended in each way, and under an empty one how many are open."""
+        import sqlalchemy as sa
+
+        from cm_assets.storage.tables import requests
+
+        query = sa.select(requests.c.outcome, sa.func.count().label("videos")).group_by(requests.c.outcome)
+        with self._engine.connect() as connection:
+            return {row.outcome: row.videos for row in connection.execute(query)}
 
     def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
         """How many come before each of these videos in the backlog; nothing for those that wait for a time."""
@@ -327,6 +338,8 @@ class Database:
         wanted: bool | None = None,
         outcome: str | None = None,
         before: StoredRequest | None = None,
+        begun: bool = False,
+        text: str = "",
     ) -> list[StoredRequest]:
         """Requests, the newest first.
 
@@ -335,12 +348,21 @@ class Database:
             wanted: only open ones, or only closed ones.
             outcome: only those that ended so.
             before: only those that come after this one in this order.
+            begun: only those on which some work was done.
+            text: only those whose id or title has this in it, in any case. Reads every request.
         """
         import sqlalchemy as sa
 
-        from cm_assets.storage.tables import requests
+        from cm_assets.storage.tables import facts, requests
 
         query = sa.select(requests).order_by(requests.c.received_at.desc(), requests.c.id).limit(limit)
+        if begun or text:
+            query = query.join(facts, facts.c.video_id == requests.c.id, isouter=not begun)
+        if text:
+            titles = [facts.c.facts["title"], *(requests.c.document[name] for name in ("title", "topic"))]
+            titles.append(requests.c.document[("post", "title")])
+            places = [requests.c.id, *(title.as_string() for title in titles)]
+            query = query.where(sa.or_(*(sa.func.lower(one).contains(text.lower(), autoescape=True) for one in places)))
         if wanted is not None:
             query = query.where(requests.c.wanted == wanted)
         if outcome is not None:

@@ -4,12 +4,26 @@ from importlib.metadata import version
 
 from fastapi import FastAPI
 from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
 
 from cm_assets.lifecycle.documents import MAX_DOCUMENT_BYTES
 from cm_assets.settings import Settings
-from cm_assets.web import events, files, health, metrics, uploads, videos
+from cm_assets.web import (
+    asking,
+    board,
+    decisions,
+    events,
+    files,
+    health,
+    login,
+    metrics,
+    review,
+    uploads,
+    videos,
+)
 from cm_assets.web.house import House
 from cm_assets.web.metrics import Stopwatch
+from cm_assets.web.pages import STATIC
 from cm_assets.web.problems import ProblemDetails, answer_with_problems
 from cm_assets.web.security import Guard
 
@@ -33,6 +47,9 @@ def create_app(settings: Settings) -> FastAPI:
     answer_with_problems(app)
     for room in (videos, uploads, events, files, health, metrics):
         app.include_router(room.router)
+    for pages in (board, review, decisions, asking, login):
+        app.include_router(pages.router)
+    app.mount("/static", StaticFiles(directory=STATIC))
     _describe(app)
     return app
 

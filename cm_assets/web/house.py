@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Generic, TypeVar
 
 from fastapi import Depends, Request
@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry
 from cm_assets.client import Client
 from cm_assets.lifecycle.catalogue import Catalogue
 from cm_assets.models.numbers import Numbers
+from cm_assets.models.status import State
 from cm_assets.models.token import Scope
 from cm_assets.orchestration import home as homes
+from cm_assets.partitions import VideoId
 from cm_assets.settings import Settings
 from cm_assets.storage.rates import Rates
 from cm_assets.storage.tokens import Tokens
@@ -21,6 +23,9 @@ from cm_assets.web.problems import Refusal
 from cm_assets.web.security import Caller, Doorman, signed
 
 Value = TypeVar("Value")
+
+MOST_TO_REVIEW = 200
+"""Videos that can be reviewed one after the other; then come the next ones."""
 
 
 class Recent(Generic[Value]):
@@ -75,6 +80,13 @@ class House:
         self.numbers: Recent[Numbers] = Recent(self.client.numbers, 5.0)
         self.works: Recent[bool] = Recent(lambda: homes.somebody_works(settings, self.client.database), 1.0)
         self.waiting: Recent[int] = Recent(self.client.database.count_open, 1.0)
+        self.counts: Recent[Mapping[State, int]] = Recent(self.client.counts, 1.5)
+        self.to_review: Recent[Sequence[VideoId]] = Recent(self._to_review, 1.5)
+
+    def _to_review(self) -> Sequence[VideoId]:
+        """The videos that wait for somebody, the one that came first before the others."""
+        found = self.client.videos(states=["awaiting_review"], limit=MOST_TO_REVIEW)
+        return tuple(one.id for one in reversed(found))
 
 
 def house_of(request: Request) -> House:

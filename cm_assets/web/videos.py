@@ -10,7 +10,7 @@ from cm_assets.models.base import AskedToWait, Model
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.status import State
 from cm_assets.partitions import VIDEO_ID_PATTERN
-from cm_assets.web.house import AnyCaller, HouseOf, MayAdmin, MayReview, MaySubmit, Submitter
+from cm_assets.web.house import AnyCaller, House, HouseOf, MayAdmin, MayReview, MaySubmit, Submitter
 from cm_assets.web.models import Page, Submitted, Video, paths_of
 from cm_assets.web.problems import described
 from cm_assets.web.security import Caller
@@ -112,7 +112,7 @@ def submit(
 
     Without `Idempotency-Key` (or, for a signed webhook, its id, or an `id` in the request) each call is another video.
     """
-    accepted = _accept(house, caller, document, idempotency_key)
+    accepted = take(house, caller, document, idempotency_key)
     response.status_code = 200 if accepted.repeated else 202
     here = paths_of(accepted.stored.id)
     response.headers["Location"] = here.self
@@ -120,7 +120,14 @@ def submit(
     return Submitted(id=accepted.stored.id, repeated=accepted.repeated, waiting_for=waiting, links=here)
 
 
-def _accept(house: HouseOf, caller: Caller, document: VideoRequest, key: str | None) -> Accepted:
+def take(house: House, caller: Caller, document: VideoRequest, key: str | None) -> Accepted:
+    """Store what somebody asks for, if they may ask for so much.
+
+    Raises:
+        RequestError: it was refused.
+        AskedToWait: they ask too often, or too many videos wait.
+        DiskFull: there is no room for another video.
+    """
     key = key or caller.key or (document.content_sha256() if document.id else fresh_key())
     house.rates.take("http", caller.name)
 
