@@ -60,6 +60,7 @@ _EXPECTED: Mapping[str, str] = {
     "max_lost_runs": _COUNT,
     "min_free": _SIZE,
     "serve_hosts": "must be names of hosts, without ports, apart by commas",
+    "upload_bytes": _SIZE,
     "notify": "must be names of small letters, digits and hyphens, apart by commas",
     "tiktok_mode": "must be direct or inbox",
     "x264_preset": "must be a preset of x264, such as superfast or veryfast",
