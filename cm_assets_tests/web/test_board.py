@@ -227,6 +227,54 @@ def test_work_is_stopped_taken_up_and_moved(site: Site) -> None:
     assert site.http.post("/board/v/take-down").status_code == 409
 
 
+def posted(site: Site, video: str) -> None:
+    """Have a rendered video posted, as far as is known."""
+    database = site.house.client.database
+    facts = database.noted([video])[video]
+    facts["made"]["published_post/outbox"] = 10**6
+    facts["links"]["outbox"] = "https://videos.example/1"
+    database.note(video, facts)
+    database.close(video, "done")
+
+
+def test_posts_are_taken_down_by_those_who_may(site: Site) -> None:
+    rendered(site, "v")
+    posted(site, "v")
+    page = Page(site.http.get("/board/v"))
+    assert "/board/v/take-down" in page.all("form", "action")
+    assert "https://videos.example/1" in Page(site.http.get("/board/v/story")).all("a", "href")
+    as_person(site, "review", "submit")
+    assert "/board/v/take-down" not in Page(site.http.get("/board/v")).all("form", "action")
+    as_person(site, "admin")
+    assert site.http.post("/board/v/take-down", data={"platforms": ["youtube"]}).status_code == 409
+    done = site.http.post("/board/v/take-down", data={"platforms": ["outbox"]}, follow_redirects=False)
+    assert done.headers["location"] == "/board/v?told=taken_down"
+    assert "to be taken down" in Page(site.http.get("/board/v?told=taken_down")).text
+
+
+def test_an_approved_video_can_be_sent_back_until_its_time(site: Site) -> None:
+    sha256 = rendered(site, "v", publish_at="2099-01-01T00:00:00Z")
+    site.http.post("/board/v/approve", data={"render_sha256": sha256})
+    page = Page(site.http.get("/board/v"))
+    assert "Scheduled" in page.text
+    assert "01 Jan 2099, 00:00 UTC" in page.text
+    assert "/board/v/approve" not in page.all("form", "action")
+    site.http.post("/board/v/reject", data={"render_sha256": sha256, "feedback": "No."})
+    assert site.house.client.status("v").state == "rejected"
+
+
+def test_what_is_left_of_a_retired_video_is_told(site: Site) -> None:
+    rendered(site, "v")
+    site.http.post("/board/v/cancel")
+    assert site.house.client.retire("v")
+    page = Page(site.http.get("/board/v"))
+    assert "Its files are gone." in page.text
+    assert "/new?like=v" not in page.all("a", "href")
+    assert site.http.get("/board/v/story").status_code == 200
+    assert site.http.get("/new?like=v").status_code == 200
+    assert "v" in [link.removeprefix("/board/") for link in Page(site.http.get("/?show=closed&q=v")).all("a", "href")]
+
+
 def test_nothing_that_people_write_is_more_than_text(site: Site) -> None:
     title = HOSTILE[:100].replace("<", "").replace(">", "")
     for name in ("v", "w"):

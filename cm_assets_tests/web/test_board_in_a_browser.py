@@ -222,6 +222,7 @@ def test_several_are_reviewed_by_keys(board: Board, browser: "Browser") -> None:
     page.keyboard.press("a")  # nothing is approved behind the dialogue
     page.keyboard.press("Escape")
     page.locator("#keys").wait_for(state="hidden")
+    page.evaluate("document.getElementById('video').loop = true")  # it is over in two seconds
     page.keyboard.press("Space")
     person.comes("!document.getElementById('video').paused")
     page.keyboard.press("Space")
