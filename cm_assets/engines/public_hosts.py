@@ -5,6 +5,7 @@ that a name which means something else a moment later (DNS rebinding) gains noth
 one. Proxies of the environment are not used: they would resolve the name again.
 """
 
+import asyncio
 import ipaddress
 import socket
 import ssl
@@ -36,6 +37,10 @@ _SPECIAL = tuple(
 """What IANA's special-purpose registries have and `ipaddress` does not know, or not in every Python from 3.11 on."""
 
 _Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class NotPublic(PermanentFailure):
+    """A host is one of our own network, or of nobody's."""
 
 
 class PublicHosts(httpx.BaseTransport):
@@ -74,11 +79,45 @@ class PublicHosts(httpx.BaseTransport):
         self._transport.close()
 
 
+class AsyncPublicHosts(httpx.AsyncBaseTransport):
+    """The same for who sends asynchronously, by http as well: to addresses that an operator gives.
+
+    Args:
+        allow_private: reach any host.
+    """
+
+    def __init__(self, *, allow_private: bool = False) -> None:
+        self._allow_private = allow_private
+        self._transport = httpx.AsyncHTTPTransport(limits=httpx.Limits(max_keepalive_connections=0))
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        """Send a request.
+
+        Raises:
+            NotPublic: its host is not.
+            httpx.HTTPError: as other transports.
+        """
+        url = request.url
+        port = url.port or (443 if url.scheme == "https" else 80)
+        found = await asyncio.to_thread(addresses, url.host, port, self._allow_private)
+        error: httpx.ConnectError | httpx.ConnectTimeout | None = None
+        for address in found:
+            try:
+                return await self._transport.handle_async_request(_sent_to(request, address))
+            except (httpx.ConnectError, httpx.ConnectTimeout) as failed:
+                error = failed
+        raise error or httpx.ConnectError("no address", request=request)
+
+    async def aclose(self) -> None:
+        """Close what is open."""
+        await self._transport.aclose()
+
+
 def addresses(host: str, port: int, allow_private: bool = False) -> list[str]:
     """The IP addresses of a host.
 
     Raises:
-        PermanentFailure: one of them is not public, and that is not allowed.
+        NotPublic: one of them is not, and that is not allowed.
         httpx.ConnectError: it has none.
     """
     try:
@@ -87,7 +126,7 @@ def addresses(host: str, port: int, allow_private: bool = False) -> list[str]:
         raise httpx.ConnectError("the name cannot be resolved") from None
     several = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     if not allow_private and not all(is_public(address) for address in several):
-        raise PermanentFailure(
+        raise NotPublic(
             f"{_shown(host)} is no public host, and nothing is loaded from it "
             "(CM_ALLOW_PRIVATE_HOSTS=true for a network of your own)"
         )

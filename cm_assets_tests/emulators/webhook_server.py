@@ -85,7 +85,7 @@ class WebhookServer(LoopbackServer):
 
     def variables(self, name: str, **more: str) -> dict[str, str]:
         """What names this server as an endpoint."""
-        given = {"URL": self.url, "SECRET": self.secret} | more
+        given = {"URL": self.url, "SECRET": self.secret, "PRIVATE": "true"} | more
         return {f"CM_NOTIFY_{name.replace('-', '_').upper()}_{what}": value for what, value in given.items()}
 
     def taken(self) -> list[Received]:

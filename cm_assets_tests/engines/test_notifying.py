@@ -53,7 +53,7 @@ def said() -> Iterator[io.StringIO]:
 
 
 def test_a_webhook_is_signed_as_the_standard_says(server: WebhookServer) -> None:
-    post(server.url, server.secret, EVENT, now())
+    post(server.url, server.secret, EVENT, now(), private=True)
     (got,) = server.taken()
     assert server.forged == 0
     assert got.id == EVENT.id
@@ -63,9 +63,9 @@ def test_a_webhook_is_signed_as_the_standard_says(server: WebhookServer) -> None
 
 def test_the_server_is_no_judge_that_takes_everything(server: WebhookServer) -> None:
     with pytest.raises(TransientFailure, match="401"):
-        post(server.url, "whsec_" + "A" * 44, EVENT, now())
+        post(server.url, "whsec_" + "A" * 44, EVENT, now(), private=True)
     with pytest.raises(TransientFailure, match="401"):
-        post(server.url, server.secret, EVENT, now() - timedelta(hours=1))
+        post(server.url, server.secret, EVENT, now() - timedelta(hours=1), private=True)
     assert server.forged == 2
     assert server.taken() == []
 
@@ -91,7 +91,7 @@ def test_an_answer_is_what_it_means(server: WebhookServer, fault: Fault, kind: t
     server.faults = [fault]
     # A quick server still has ten seconds on a busy machine.
     with pytest.raises(kind, match=words) as caught:
-        post(server.url, server.secret, EVENT, now(), limit=0.5 if "0.5 s" in words else 10)
+        post(server.url, server.secret, EVENT, now(), private=True, limit=0.5 if "0.5 s" in words else 10)
     assert type(caught.value) is kind
     assert server.token not in str(caught.value)
 
@@ -99,7 +99,7 @@ def test_an_answer_is_what_it_means(server: WebhookServer, fault: Fault, kind: t
 def test_a_date_to_come_back_at_is_understood(server: WebhookServer) -> None:
     server.faults = [busy(format_datetime(now() + timedelta(hours=1), usegmt=True))]
     with pytest.raises(AskedToWait) as caught:
-        post(server.url, server.secret, EVENT, now())
+        post(server.url, server.secret, EVENT, now(), private=True)
     assert 3500 < caught.value.seconds <= 3600
 
 
@@ -107,14 +107,14 @@ def test_a_redirect_is_not_followed(server: WebhookServer) -> None:
     with WebhookServer() as other:
         server.faults = [redirect(other.url)]
         with pytest.raises(TransientFailure, match="redirects are not followed"):
-            post(server.url, server.secret, EVENT, now())
+            post(server.url, server.secret, EVENT, now(), private=True)
         assert other.requests == []
         assert other.forged == 0
 
 
 def test_an_answer_without_end_is_taken_by_its_head(server: WebhookServer) -> None:
     server.faults = [ENDLESS]
-    post(server.url, server.secret, EVENT, now())
+    post(server.url, server.secret, EVENT, now(), private=True)
     assert len(server.taken()) == 1
 
 
@@ -123,7 +123,7 @@ def test_an_answer_without_end_is_taken_by_its_head(server: WebhookServer) -> No
 )
 def test_an_address_where_nobody_is_is_a_failure_that_does_not_say_it(url: str) -> None:
     with pytest.raises(TransientFailure) as caught:
-        post(url, "whsec_" + "A" * 44, EVENT, now())
+        post(url, "whsec_" + "A" * 44, EVENT, now(), private=True)
     assert "SECRET" not in str(caught.value)
 
 
@@ -165,6 +165,14 @@ def test_there_are_words_for_every_event(kind: Any) -> None:
     assert "video: /v.mp4" in message.text(event)
     assert "srt" not in message.text(event)
     assert ("cm approve a" in message.text(event)) == (kind == "video.awaiting_review")
+
+
+def test_a_webhook_is_sent_to_public_hosts_alone_unless_it_says_otherwise(server: WebhookServer) -> None:
+    for url in (server.url, "http://169.254.169.254/latest", "http://[::1]:1/", "http://localhost:1/"):
+        endpoint = Endpoint("team", server.variables("team", URL=url, PRIVATE=""))
+        with pytest.raises(TransientFailure, match="set CM_NOTIFY_TEAM_PRIVATE=true"):
+            endpoint.send(EVENT, now())
+    assert server.requests == []
 
 
 GOOD = {"CM_NOTIFY_TEAM_URL": "https://example.com/hook", "CM_NOTIFY_TEAM_SECRET": "whsec_" + "A" * 44}

@@ -177,7 +177,11 @@ def test_a_server_that_never_answers_holds_up_no_other(
 
 
 def test_a_dead_endpoint_is_not_asked_for_each_event_anew(world: World) -> None:
-    world.variables = {"CM_NOTIFY_DEAD_URL": "http://127.0.0.1:1/", "CM_NOTIFY_DEAD_SECRET": "whsec_" + "A" * 44}
+    world.variables = {
+        "CM_NOTIFY_DEAD_URL": "http://127.0.0.1:1/",
+        "CM_NOTIFY_DEAD_SECRET": "whsec_" + "A" * 44,
+        "CM_NOTIFY_DEAD_PRIVATE": "1",
+    }
     for number in range(20):
         world.happen(f"v{number}", "video.started")
     notifier = world.notifier("dead")
@@ -200,7 +204,11 @@ def test_an_endpoint_without_its_variables_waits_for_them_and_harms_nobody(world
 
 
 def test_tries_come_later_each_time_and_end_after_a_day(world: World) -> None:
-    world.variables = {"CM_NOTIFY_DEAD_URL": "http://127.0.0.1:1/", "CM_NOTIFY_DEAD_SECRET": "whsec_" + "A" * 44}
+    world.variables = {
+        "CM_NOTIFY_DEAD_URL": "http://127.0.0.1:1/",
+        "CM_NOTIFY_DEAD_SECRET": "whsec_" + "A" * 44,
+        "CM_NOTIFY_DEAD_PRIVATE": "1",
+    }
     start = datetime(2026, 11, 24, tzinfo=UTC)
     moment = start
     notifier = Notifier(world.database, ["dead"], world.variables, now=lambda: moment, jitter=lambda: 0.5)

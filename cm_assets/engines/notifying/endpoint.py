@@ -1,6 +1,7 @@
 """Endpoints: who is told, by environment variables that are read when they are needed and kept nowhere.
 
-CM_NOTIFY_<NAME>_URL, CM_NOTIFY_<NAME>_SECRET and CM_NOTIFY_<NAME>_EVENTS; a name's hyphens are underscores there.
+CM_NOTIFY_<NAME>_URL, CM_NOTIFY_<NAME>_SECRET, CM_NOTIFY_<NAME>_EVENTS and CM_NOTIFY_<NAME>_PRIVATE; a name's hyphens are
+underscores there.
 """
 
 import base64
@@ -15,6 +16,8 @@ from cm_assets.models.base import TransientFailure
 from cm_assets.models.event import EVENT_TYPES, Event, EventType
 
 MAKE_ONE = """python3 -c 'import base64, os; print("whsec_" + base64.b64encode(os.urandom(32)).decode())'"""
+
+_YES = frozenset({"1", "true", "yes", "on"})
 
 _SECRET_BYTES = range(24, 65)
 """How long a secret may be, as Standard Webhooks says."""
@@ -37,7 +40,7 @@ class Endpoint:
         self._variables = variables
 
     def variable(self, what: str) -> str:
-        """The name of an environment variable of this endpoint: `URL`, `SECRET` or `EVENTS`."""
+        """The name of an environment variable of this endpoint: `URL`, `SECRET`, `EVENTS` or `PRIVATE`."""
         return f"CM_NOTIFY_{self.name.replace('-', '_').upper()}_{what}"
 
     def _value(self, what: str) -> str:
@@ -99,8 +102,16 @@ class Endpoint:
             raise TransientFailure("; ".join(problems))
         if self.is_webhook:
             from cm_assets.engines.notifying.webhook import post
+            from cm_assets.engines.public_hosts import NotPublic
 
-            post(self._value("URL"), self._value("SECRET"), event, now)
+            private = self._value("PRIVATE").lower() in _YES
+            try:
+                post(self._value("URL"), self._value("SECRET"), event, now, private=private)
+            except NotPublic:
+                raise TransientFailure(
+                    f"{self.variable('URL')} leads to a host that is not public: set {self.variable('PRIVATE')}=true "
+                    "if it is one of your own network"
+                ) from None
         else:
             from cm_assets.engines.notifying.message import tell
 

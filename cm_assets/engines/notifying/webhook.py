@@ -9,6 +9,7 @@ import httpx
 from standardwebhooks.webhooks import Webhook
 
 from cm_assets.engines.notifying.endpoint import Refused
+from cm_assets.engines.public_hosts import AsyncPublicHosts
 from cm_assets.engines.retry_after import retry_after
 from cm_assets.models.base import AskedToWait, PermanentFailure, Seconds, TransientFailure
 from cm_assets.models.event import Event
@@ -24,7 +25,7 @@ for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
 
-def post(url: str, secret: str, event: Event, now: datetime, *, limit: Seconds = LIMIT) -> None:
+def post(url: str, secret: str, event: Event, now: datetime, *, private: bool = False, limit: Seconds = LIMIT) -> None:
     """Post an event. Redirects are not followed, and of an answer only its head is read.
 
     Args:
@@ -32,10 +33,12 @@ def post(url: str, secret: str, event: Event, now: datetime, *, limit: Seconds =
         secret: `whsec_...`.
         event: what to tell.
         now: the time of this attempt, UTC.
+        private: whether its host may be one of our own network.
         limit: longest that it may take.
 
     Raises:
         AskedToWait: 429 or 503 with a time.
+        NotPublic: its host is not, and need be.
         PermanentFailure: 410.
         Refused: an answer that is about this event alone.
         TransientFailure: any other answer than 2xx, or none.
@@ -49,7 +52,7 @@ def post(url: str, secret: str, event: Event, now: datetime, *, limit: Seconds =
         "webhook-signature": Webhook(secret).sign(event.id, now, body),
     }
     try:
-        answer = asyncio.run(_head(url, body.encode(), headers, limit))
+        answer = asyncio.run(_head(url, body.encode(), headers, limit, private=private))
     except TimeoutError:
         raise TransientFailure(f"gave no answer within {limit:g} s") from None
     # The errors' own words hold addresses.
@@ -77,11 +80,13 @@ def _judge(answer: httpx.Response) -> None:
     raise TransientFailure(f"answered {status}")
 
 
-async def _head(url: str, body: bytes, headers: dict[str, str], limit: Seconds) -> httpx.Response:
+async def _head(url: str, body: bytes, headers: dict[str, str], limit: Seconds, *, private: bool) -> httpx.Response:
     """The head of the answer. Asynchronous for the sake of a limit on the whole, which a blocking client has not."""
     async with (
         asyncio.timeout(limit),
-        httpx.AsyncClient(timeout=limit, follow_redirects=False) as client,
+        httpx.AsyncClient(
+            timeout=limit, follow_redirects=False, transport=AsyncPublicHosts(allow_private=private)
+        ) as client,
         client.stream("POST", url, content=body, headers=headers) as answer,
     ):
         return answer
