@@ -107,6 +107,6 @@ def render(site: Site, video: str, *, text: str, said: str = "", passes: bool = 
         instance.add_dynamic_partitions("videos", [video])
         dg.materialize([stage(name) for name in PRODUCE], instance=instance, partition_key=video, raise_on_error=False)
         Projection(site.house.client.database, WorkLog(instance), store).note(video)
-    for recent in (site.house.counts, site.house.to_review):
+    for recent in (site.house.counts, site.house.to_review, site.house.waiting):
         recent.forget()
     return files["video"].sha256
