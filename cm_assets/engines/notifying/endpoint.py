@@ -1,7 +1,7 @@
 """Endpoints: who is told, by environment variables that are read when they are needed and kept nowhere.
 
-CM_NOTIFY_<NAME>_URL, CM_NOTIFY_<NAME>_SECRET, CM_NOTIFY_<NAME>_EVENTS and CM_NOTIFY_<NAME>_PRIVATE; a name's hyphens are
-underscores there.
+CM_NOTIFY_<NAME>_URL, CM_NOTIFY_<NAME>_SECRET, CM_NOTIFY_<NAME>_EVENTS and CM_NOTIFY_<NAME>_PRIVATE; a name's hyphens
+are underscores there.
 """
 
 import base64
