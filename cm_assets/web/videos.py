@@ -55,8 +55,8 @@ class Approval(Model):
         by: who says so; the token's name by default.
     """
 
-    render_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-    by: Annotated[str, Field(max_length=100)] = ""
+    render_sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=["9f" * 32])]
+    by: Annotated[str, Field(max_length=100, examples=["Ann"])] = ""
 
 
 class Rejection(Approval):
@@ -66,19 +66,21 @@ class Rejection(Approval):
         feedback: for the writer.
     """
 
-    feedback: Annotated[str, Field(min_length=1, max_length=5000, pattern=r"\S")]
+    feedback: Annotated[
+        str, Field(min_length=1, max_length=5000, pattern=r"\S", examples=["Begin with the whale, and be shorter."])
+    ]
 
 
 class Priority(Model):
     """A place in the backlog: 1 (urgent) to 10."""
 
-    priority: Annotated[int, Field(ge=1, le=10)]
+    priority: Annotated[int, Field(ge=1, le=10, examples=[1])]
 
 
 class TakeDown(Model):
     """Where a post is to be removed; wherever there is one if empty."""
 
-    platforms: Annotated[tuple[str, ...], Field(max_length=20)] = ()
+    platforms: Annotated[tuple[str, ...], Field(max_length=20, examples=[["youtube"]])] = ()
 
 
 class Done(Model):
