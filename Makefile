@@ -38,7 +38,7 @@ test-slow: $(VENV)/.dev ## The tests that take longer
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
 
-test-browser: $(VENV)/.dev ## The board in a real browser (apt-get install chromium); screenshots in build/screenshots
+test-browser: $(VENV)/.dev ## The board in a real browser, the proxy (apt-get install chromium caddy); screenshots in build/screenshots
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/browser.lock
 	$(BIN)/pytest -m browser --timeout 900
 
