@@ -23,7 +23,10 @@ def upload(
     name: Annotated[str, typer.Option("--name", help="What to call it; the file's own name by default.")] = "",
     as_json: JsonOption = False,
 ) -> None:
-    """Hand a file in: a video or a picture to be shown, a recording to be heard. The same content has the same id."""
+    """Hand in a clip or a narration for requests to name.
+
+    A video or a picture is shown, a recording is heard. The same content has the same id.
+    """
     from cm_assets.client import Client
     from cm_assets.lifecycle.arrivals import TooLarge
 
@@ -56,7 +59,7 @@ def uploads(
     limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="At most so many.")] = 50,
     as_json: JsonOption = False,
 ) -> None:
-    """List the files that were handed in, the newest first, or remove some."""
+    """List what was handed in, the newest first, or remove some."""
     from cm_assets.client import Client
     from cm_assets.storage.uploads import UnknownUpload, UploadInUse
 
