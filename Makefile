@@ -8,7 +8,7 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-browser test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-browser test-n8n test-fresh check format lock benchmarks clean
 
 help: ## This list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,7 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser and not n8n"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
@@ -41,6 +41,10 @@ test-slow: $(VENV)/.dev ## The tests that take longer
 test-browser: $(VENV)/.dev ## The board in a real browser, the proxy (apt-get install chromium caddy); screenshots in build/screenshots
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/browser.lock
 	$(BIN)/pytest -m browser --timeout 900
+
+test-n8n: $(VENV)/.dev ## integrations/n8n in a real n8n, installed into ~/.cache/cm-tests (npm, a C++ compiler, 2 GB, minutes)
+	$(BIN)/python -m cm_assets_tests.n8n
+	$(BIN)/pytest -m n8n --timeout 400
 
 test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
 	.ci/fresh

@@ -203,18 +203,22 @@ class Client:
         return present(parse(stored.document), facts.made, posts)
 
     def approve(self, video: VideoId, *, render_sha256: str | None = None, by: str = "") -> None:
-        """Let a render be posted. Approving it again changes nothing.
+        """Let a render be posted. Approving it again changes nothing, however far it has come since.
 
         Args:
             video: whose.
-            render_sha256: of the render that was looked at; the newest one's if None.
+            render_sha256: of the render that was looked at; that of the newest one which waits for it if None.
             by: who says so.
 
         Raises:
             UnknownVideo: there is no such video.
             NotToBeReviewed: there is no render to approve, it is another one by now, or its checks failed.
         """
-        facts = self._rendered(video, render_sha256)
+        state, facts = self._rendered(video, render_sha256)
+        # Whoever lost the answer asks again, and it may be posted by now.
+        if render_sha256 is not None and facts.review.verdict == "approved":
+            return
+        _refuse_unless_undecided(video, state)
         if facts.failed_checks:
             raise NotToBeReviewed(f"{video} did not pass {', '.join(facts.failed_checks)}: it cannot be approved")
         if facts.review.verdict != "approved":
@@ -236,12 +240,13 @@ class Client:
         """
         if not feedback.strip():
             raise ValueError("say what to do better")
-        facts = self._rendered(video, render_sha256)
+        state, facts = self._rendered(video, render_sha256)
+        _refuse_unless_undecided(video, state)
         metadata = {"render_sha256": facts.render_sha256, "by": by, "feedback": feedback.strip()}
         self._decide(video, approved=False, metadata=metadata)
 
-    def _rendered(self, video: VideoId, render_sha256: str | None) -> Facts:
-        """The facts of a video whose render waits for a decision."""
+    def _rendered(self, video: VideoId, render_sha256: str | None) -> tuple[State, Facts]:
+        """State and facts of a video that has this render."""
         state = self.status(video).state
         if state == "retired":
             raise NotToBeReviewed(f"{video} is retired: its render is gone")
@@ -252,9 +257,7 @@ class Client:
             raise NotToBeReviewed(
                 f"the render of {video} is {facts.render_sha256[:8]} by now, not {render_sha256[:8]}: look at it first"
             )
-        if state not in {"awaiting_review", "scheduled", "publishing"}:
-            raise NotToBeReviewed(f"{video} does not wait for a decision: it is {state}")
-        return facts
+        return state, facts
 
     def _decide(self, video: VideoId, *, approved: bool, metadata: Mapping[str, str]) -> None:
         import dagster as dg
@@ -669,3 +672,8 @@ class Client:
         if stored is None:
             raise UnknownVideo(video)
         return stored
+
+
+def _refuse_unless_undecided(video: VideoId, state: State) -> None:
+    if state not in {"awaiting_review", "scheduled", "publishing"}:
+        raise NotToBeReviewed(f"{video} does not wait for a decision: it is {state}")

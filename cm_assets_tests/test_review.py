@@ -87,6 +87,10 @@ def test_a_rejected_topic_is_written_anew_and_posted_when_it_is_approved(reviewi
     assert home.run("approve", video, "--render", first["render_sha256"]).returncode == 2
     assert home.run("approve", video, "--render", second["render_sha256"], "--by", "Ada").returncode == 0
     reaches(home, video, "published")
+    # Sent again by somebody who lost the answer, it still changes nothing.
+    assert home.run("approve", video, "--render", second["render_sha256"]).returncode == 0
+    assert home.run("approve", video, "--render", first["render_sha256"]).returncode == 2
+    assert home.told(video)["state"] == "published"
     assert len(posts(home, video)) == 1
     assert home.run("approve", video).returncode == 2
 
