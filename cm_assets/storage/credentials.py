@@ -88,9 +88,10 @@ class Credentials:
 
         token, now = uuid.uuid4().hex, time.time()
         here = (credentials.c.platform == platform) & (credentials.c.account == account)
-        # No honest holder is ahead by more than a lease: a clock that was set back keeps no row for the dead.
+        # A clock that was set back keeps no row for the dead. Twice a lease: ours was read before we waited for the
+        # database, and who came before us has read it since.
         until = credentials.c.renewed_until
-        free = (credentials.c.renewer == "") | (until < now) | (until > now + LEASE)
+        free = (credentials.c.renewer == "") | (until < now) | (until > now + 2 * LEASE)
         claim = credentials.update().where(here & free).values(renewer=token, renewed_until=now + LEASE)
         with self._database.writing() as connection:
             sealed = connection.execute(claim.returning(credentials.c.sealed)).scalar()

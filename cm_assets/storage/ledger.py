@@ -79,8 +79,9 @@ class PostLedger:
         with self._database.writing() as connection:
             insert_new(connection, posts, [{"video_id": video_id, "platform": platform}])
             now = _now(connection)
-            # No honest holder is ahead by more than a lease: a clock that was set back keeps no row for the dead.
-            free = (posts.c.holder == "") | (posts.c.held_until < now) | (posts.c.held_until > now + LEASE)
+            # A clock that was set back keeps no row for the dead. Twice a lease: who has just got the row may have read
+            # the time later than we.
+            free = (posts.c.holder == "") | (posts.c.held_until < now) | (posts.c.held_until > now + 2 * LEASE)
             row = connection.execute(
                 held.mine(free).values(holder=held.token, held_until=now + LEASE).returning(*posts.c)
             ).one_or_none()

@@ -7,11 +7,13 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import sqlalchemy as sa
+import time_machine
 
 from cm_assets.engines.platforms import oauth, tiktok, youtube
 from cm_assets.engines.platforms.oauth import Tokens
@@ -102,6 +104,15 @@ def test_of_many_threads_one_renews_and_all_have_its_token(desk: Desk) -> None:
     assert works(desk, token)
     assert desk.asked() == 1
     assert desk.stored()["refresh_token"] in desk.server.refresh
+
+
+def test_who_read_the_time_before_the_holder_did_does_not_take_its_claim(desk: Desk) -> None:
+    with desk.vault.renewing("tiktok", "channel") as first, time_machine.travel(timedelta(seconds=-5), tick=True):
+        assert first is not None
+        with desk.vault.renewing("tiktok", "channel") as second:
+            assert second is None
+    with desk.vault.renewing("tiktok", "channel") as third:
+        assert third is not None
 
 
 def _ask(place: Place, address: str, pipe: Any) -> None:

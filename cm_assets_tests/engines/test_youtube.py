@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
+import time_machine
 
 from cm_assets.engines.platforms.catalogue import own_name, service_of
 from cm_assets.engines.platforms.oauth import Consent, Tokens, chosen
@@ -407,6 +408,14 @@ def test_the_row_of_a_post_is_one_persons_at_a_time(posting: Posting) -> None:
     entry = ledger.entry("v", "youtube")
     assert entry is not None
     assert entry.session == "https://example.org/2"
+
+
+def test_who_read_the_time_before_the_holder_did_does_not_take_its_row(posting: Posting) -> None:
+    ledger = PostLedger(posting.database)
+    with ledger.hold("v", "youtube") as held, time_machine.travel(timedelta(seconds=-5), tick=True):
+        with pytest.raises(AskedToWait), ledger.hold("v", "youtube"):
+            pass
+        held.note(session="https://example.org/1")
 
 
 def test_a_person_connects_an_account_in_a_browser(posting: Posting, server: YouTubeServer) -> None:
