@@ -83,13 +83,15 @@ def test_a_way_with_faults_ends_with_one_video(served: Served, tmp_path: Path) -
         Fault("POST /videos", status=429, headers={"Retry-After": "1"}),
         Fault("POST /videos", lost=True),
         Fault("POST /videos", status=503, headers={"Retry-After": "1"}),
+        Fault("GET /videos/robot", reset=True),
+        Fault("GET /videos/robot", status=502),
         Fault("POST /approve", lost=True),
     ]
     with (
         Proxy(served.url, faults) as proxy,
         n8n(tmp_path / "n8n", workflow(proxy.address, approve=True), credentials(served)) as running,
     ):
-        answer = ask(running, SHORT | {"review": "required"})
+        answer = ask(running, SHORT | {"id": "robot", "review": "required"})
         assert (answer.status_code, answer.json()["state"]) == (200, "published"), answer.text
         assert proxy.faults == []
         submitted = [one.headers["idempotency-key"] for one in proxy.requests if one.what == "POST /videos"]
@@ -99,7 +101,8 @@ def test_a_way_with_faults_ends_with_one_video(served: Served, tmp_path: Path) -
 
         # A token that may not approve ends it, and the caller hears of it.
         proxy.faults = [Fault("POST /approve", status=403)]
-        assert ask(running, SHORT | {"review": "required"}).status_code == 403
+        refused = ask(running, SHORT | {"review": "required"})
+        assert refused.status_code == 403, refused.text
 
 
 def test_a_person_decides_and_n8n_waits_without_holding_the_caller(served: Served, tmp_path: Path) -> None:

@@ -92,7 +92,8 @@ class _Handler(Handler):
         if fault.reset:
             self.reset()
         elif fault.status:
-            self.send(fault.status, b"the proxy says so", fault.headers)
+            page = f"<html><h1>{fault.status}</h1></html>".encode()
+            self.send(fault.status, page, {"Content-Type": "text/html", **fault.headers})
         else:
             try:
                 self._forward(headers, body, fault)
