@@ -62,7 +62,7 @@ def served(home: Home) -> Iterator[Served]:
     one.http.close()
     one.process.send_signal(signal.SIGINT)
     one.process.wait(20)
-    assert not home.processes()
+    assert until(lambda: not home.processes(), 20)
 
 
 def test_a_video_from_its_request_to_its_post(served: Served) -> None:
@@ -101,7 +101,9 @@ def test_a_video_from_its_request_to_its_post(served: Served) -> None:
     approved = served.http.post(f"/videos/{video}/approve", json={"render_sha256": sha256, "by": "Ann"})
     assert approved.status_code == 200
     assert served.until_state(video, "published")["posts"]["outbox"]
-    assert served.http.post(f"/videos/{video}/take-down", json={}).json() == {"platforms": ["outbox"]}
+    # Its run ends a moment after its posts are there.
+    taken = until(lambda: (a := served.http.post(f"/videos/{video}/take-down", json={})).status_code == 200 and a, 20)
+    assert taken.json() == {"platforms": ["outbox"]}
     assert served.until_state(video, "taken_down")["posts"] == {}
 
     text = served.http.get("/metrics").text
