@@ -278,11 +278,9 @@ class Client:
     @contextmanager
     def _records(self) -> "Iterator[tuple[WorkLog, ArtifactStore]]":
         from cm_assets.lifecycle.worklog import WorkLog
-        from cm_assets.storage.artifacts import ArtifactStore
 
-        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
         with homes.open_instance(self.settings) as instance:
-            yield WorkLog(instance), store
+            yield WorkLog(instance), self._store
 
     def retire(self, video: VideoId) -> bool:
         """Remove a video's artifacts, its runs and its partition; a tombstone stays, and so do its posts.
@@ -314,17 +312,20 @@ class Client:
         Raises:
             PermanentFailure: it is not there, or is not what it was.
         """
+        return self._store.local(ref)
+
+    @cached_property
+    def _store(self) -> "ArtifactStore":
         from cm_assets.storage.artifacts import ArtifactStore
 
-        return ArtifactStore(self.settings.artifacts, self.settings.cache).local(ref)
+        return ArtifactStore(self.settings.artifacts, self.settings.cache)
 
     @cached_property
     def uploads(self) -> "Uploads":
         """The files that users have handed in."""
-        from cm_assets.storage.artifacts import ArtifactStore
         from cm_assets.storage.uploads import Uploads
 
-        return Uploads(self.database, ArtifactStore(self.settings.artifacts, self.settings.cache))
+        return Uploads(self.database, self._store)
 
     @cached_property
     def arrivals(self) -> "Arrivals":
@@ -356,13 +357,10 @@ class Client:
         self._disk.require_room()
 
     def _measure(self) -> None:
-        from cm_assets.storage.artifacts import ArtifactStore
-
-        store = ArtifactStore(self.settings.artifacts, self.settings.cache)
         sizes: Counter[str] = Counter()
         for part, size in measure(self.settings):
             sizes[part] += size
-        for _ in check(self.database, store.local_bytes):
+        for _ in check(self.database, self._store.local_bytes):
             pass
         self._disk.note(sizes)
 
@@ -413,10 +411,17 @@ class Client:
 
     def counts(self) -> Mapping[State, int]:
         """How many videos are in each state. Those in work beyond the newest thousand count as queued."""
-        ended = self.database.count_outcomes()
+        return self._counted(*self._in_work())
+
+    def _in_work(self) -> tuple[Sequence[Status], int]:
+        """The newest thousand open videos on which some work was done, and how many others are open."""
         begun = self.database.newest(limit=MOST_COUNTED, wanted=True, begun=True)
-        found: Counter[State] = Counter(status.state for status in self._statuses(begun))
-        found["queued"] += ended.get("", 0) - len(begun)
+        return self._statuses(begun), self.database.count_open() - len(begun)
+
+    def _counted(self, begun: Sequence[Status], others: int) -> Mapping[State, int]:
+        ended = self.database.count_ends()
+        found: Counter[State] = Counter(status.state for status in begun)
+        found["queued"] += others
         return found + Counter({state: ended[outcome] for outcome, state in ENDS.items() if outcome in ended})
 
     def videos(
@@ -452,20 +457,20 @@ class Client:
         """All videos of the home in numbers."""
         waiting: Counter[str] = Counter()
         running: Counter[str] = Counter()
-        begun = self.database.newest(limit=MOST_COUNTED, wanted=True, begun=True)
-        for status in self._statuses(begun):
+        begun, others = self._in_work()
+        for status in begun:
             at_work = [stage.stage for stage in status.stages if stage.state == "running"]
             running.update(at_work)
             if not at_work and status.state in {"queued", "producing", "publishing"}:
                 waiting.update([stage.stage for stage in status.stages if stage.state == "waiting"][:1])
-        waiting[PRODUCE[0]] += self.database.count_open() - len(begun)
+        waiting[PRODUCE[0]] += others
         ended: dict[str, dict[str, tuple[int, float]]] = {stage: {} for stage in STAGES}
         for (stage, way), figures in self.database.attempts().items():
             ended.setdefault(stage, {})[way] = figures
         dollars, tokens = spent(self.database)
         now = datetime.now(UTC)
         return Numbers(
-            states=self.counts(),
+            states=self._counted(begun, others),
             stages={
                 stage: StageNumbers(
                     waiting=waiting[stage],

@@ -71,20 +71,25 @@ def test_what_is_recorded_is_a_whole_upload(events: list[str]) -> None:
     assert {"captions: answered", "cover: answered"} <= set(events)
 
 
+def kill_at(server: YouTubeServer, place: Place, index: int) -> None:
+    """Post in a process that is killed at an event of the network."""
+    first = begin(place, "youtube")
+
+    def kill(at: int, _name: str) -> None:
+        if at == index:
+            os.kill(first.pid, signal.SIGKILL)
+            first.process.join()
+
+    server.on_event = kill
+    assert first.end() == "", index
+    server.on_event = lambda _index, _name: None
+
+
 def test_killed_at_every_event_of_the_network_it_is_posted_once(events: list[str], tmp_path: Path) -> None:
     for index, name in enumerate(events):
         with YouTubeServer() as server:
             place = place_with(tmp_path / str(index), server)
-            first = begin(place, "youtube")
-
-            def kill(at: int, _name: str, *, first=first, index=index) -> None:  # type: ignore[no-untyped-def]
-                if at == index:
-                    os.kill(first.pid, signal.SIGKILL)
-                    first.process.join()
-
-            server.on_event = kill
-            assert first.end() == "", name
-            server.on_event = lambda _index, _name: None
+            kill_at(server, place, index)
             assert follow_lease(place) == "posted", name
             whole(server, place)
             assert attempt(place, "youtube") == "posted", name
@@ -97,15 +102,7 @@ def test_killed_at_every_event_of_the_network_it_can_be_taken_down(events: list[
     for index, name in enumerate(events):
         with YouTubeServer() as server:
             place = place_with(tmp_path / str(index), server)
-            first = begin(place, "youtube")
-
-            def kill(at: int, _name: str, *, first=first, index=index) -> None:  # type: ignore[no-untyped-def]
-                if at == index:
-                    os.kill(first.pid, signal.SIGKILL)
-                    first.process.join()
-
-            server.on_event = kill
-            assert first.end() == "", name
+            kill_at(server, place, index)
             release(place)
             for _ in range(LOOKS):
                 with suppress(AskedToWait):

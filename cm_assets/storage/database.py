@@ -199,13 +199,19 @@ class Database:
         else:
             yield shared
 
-    def _put(self, table: "sa.Table", key: Mapping[str, object], values: Mapping[str, object]) -> "sa.Executable":
-        """The statement that overwrites the row of a key, or makes it."""
+    def _put(
+        self,
+        table: "sa.Table",
+        key: Mapping[str, object],
+        values: Mapping[str, object],
+        more: Mapping[str, object] | None = None,
+    ) -> "sa.Executable":
+        """The statement that overwrites the row of a key, or makes it; `more` is what it becomes if it is there."""
         from sqlalchemy.dialects import postgresql, sqlite
 
         insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
         row = insert(table).values({**key, **values})
-        return row.on_conflict_do_update(index_elements=list(key), set_=dict(values))
+        return row.on_conflict_do_update(index_elements=list(key), set_=dict(more or values))
 
     def reading(self) -> "sa.Connection":
         """A connection for the other modules of this room; close it."""
@@ -308,15 +314,15 @@ class Database:
         with self._engine.connect() as connection:
             return connection.scalar(sa.select(sa.func.count()).where(requests.c.wanted)) or 0
 
-    def count_outcomes(self) -> dict[str, int]:
-        """How many requests ended in each way, and under an empty one how many are open."""
+    def count_ends(self) -> dict[str, int]:
+        """How many videos have ended in each way."""
         import sqlalchemy as sa
 
         from cm_assets.storage.tables import requests
 
         query = sa.select(requests.c.outcome, sa.func.count().label("videos")).group_by(requests.c.outcome)
         with self._engine.connect() as connection:
-            return {row.outcome: row.videos for row in connection.execute(query)}
+            return {row.outcome: row.videos for row in connection.execute(query.where(~requests.c.wanted))}
 
     def places(self, videos: Collection[VideoId], now: datetime) -> dict[VideoId, int]:
         """How many come before each of these videos in the backlog; nothing for those that wait for a time."""
@@ -589,17 +595,14 @@ class Database:
             ended: `done`, or the class of the failure.
             seconds: that the attempt took.
         """
-        from sqlalchemy.dialects import postgresql, sqlite
-
         from cm_assets.storage.tables import progress, stage_totals
 
-        insert = sqlite.insert if self._engine.dialect.name == "sqlite" else postgresql.insert
-        count = insert(stage_totals).values(stage=stage, ended=ended, attempts=1, seconds=seconds)
+        one = {"attempts": 1, "seconds": seconds}
         more = {"attempts": stage_totals.c.attempts + 1, "seconds": stage_totals.c.seconds + seconds}
         values = {**asdict(step), "updated_at": datetime.now(UTC)}
         with self._write() as connection:
             connection.execute(self._put(progress, {"video_id": video, "stage": stage}, values))
-            connection.execute(count.on_conflict_do_update(index_elements=["stage", "ended"], set_=more))
+            connection.execute(self._put(stage_totals, {"stage": stage, "ended": ended}, one, more))
 
     def attempts(self) -> dict[tuple[str, str], tuple[int, float]]:
         """How many attempts of each stage ended in each way, and the seconds that they took."""

@@ -1,9 +1,8 @@
 """What the handlers share: the client, the doorman, and what both need to know of the moment."""
 
 import asyncio
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry
@@ -20,37 +19,11 @@ from cm_assets.storage.rates import Rates
 from cm_assets.storage.tokens import Tokens
 from cm_assets.web.pen import Pen
 from cm_assets.web.problems import Refusal
+from cm_assets.web.recent import Recent
 from cm_assets.web.security import Caller, Doorman, signed
-
-Value = TypeVar("Value")
 
 MOST_TO_REVIEW = 200
 """Videos that can be reviewed one after the other; then come the next ones."""
-
-
-class Recent(Generic[Value]):
-    """A value that is good for a while.
-
-    Args:
-        make: finds it out.
-        seconds: for which it is good.
-    """
-
-    def __init__(self, make: Callable[[], Value], seconds: float) -> None:
-        self._make = make
-        self._seconds = seconds
-        self._made = -1e9
-
-    def __call__(self) -> Value:
-        """The value."""
-        if time.monotonic() - self._made > self._seconds:
-            self._value = self._make()
-            self._made = time.monotonic()
-        return self._value
-
-    def forget(self) -> None:
-        """Find it out again the next time."""
-        self._made = -1e9
 
 
 class House:

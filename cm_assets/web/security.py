@@ -20,6 +20,7 @@ from cm_assets.models.token import SCOPES
 from cm_assets.models.token import Scope as TokenScope
 from cm_assets.storage.tokens import Tokens
 from cm_assets.web.problems import Refusal, problem
+from cm_assets.web.recent import Recent
 
 COOKIE = "cm_token"
 
@@ -74,7 +75,7 @@ class Doorman:
         self._tokens = tokens
         self._hosts = {host.lower() for host in hosts}
         self._known: dict[str, tuple[float, Caller | None]] = {}
-        self._any = (0.0, True)
+        self._any: Recent[bool] = Recent(lambda: bool(tokens.all()), KNOWN_FOR)
 
     def caller(self, request: Request) -> Caller:
         """Who sends a request.
@@ -97,16 +98,12 @@ class Doorman:
 
     def has_tokens(self) -> bool:
         """Whether anybody has been given a token: then everybody needs one."""
-        looked, found = self._any
-        if not looked or time.monotonic() - looked > KNOWN_FOR:
-            found = bool(self._tokens.all())
-            self._any = (time.monotonic(), found)
-        return found
+        return self._any()
 
     def forget(self) -> None:
         """Ask the database again the next time."""
         self._known.clear()
-        self._any = (0.0, True)
+        self._any.forget()
 
     def serves(self, host: str) -> bool:
         """Whether the server answers to this name: else anybody's name can be made to lead here."""

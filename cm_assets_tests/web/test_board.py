@@ -310,7 +310,7 @@ def token(site: Site, *scopes: Any) -> str:
 def as_person(site: Site, *scopes: Any) -> str:
     secret = token(site, *scopes)
     site.http.cookies.set(COOKIE, secret)
-    site.house.doorman._any = (0.0, True)
+    site.house.doorman.forget()
     return secret
 
 

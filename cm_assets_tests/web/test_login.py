@@ -12,7 +12,7 @@ from cm_assets_tests.web.conftest import SCENES, Site
 def locked(site: Site, *scopes: Any) -> str:
     """Have the site ask everybody for a token; one."""
     secret = site.token(*(scopes or ("admin",)))["Authorization"].removeprefix("Bearer ")
-    site.house.doorman._any = (0.0, True)
+    site.house.doorman.forget()
     return secret
 
 

@@ -2,7 +2,6 @@
 
 import os
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,37 +9,20 @@ from typing import Any
 
 import httpx
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 
-from cm_assets.settings import Settings
-from cm_assets.web.app import create_app
 from cm_assets.web.house import House
 from cm_assets_tests.conftest import Mp4, until
 from cm_assets_tests.emulators.speech_server import encoded
+from cm_assets_tests.web.conftest import Site, served
 
 Serve = Callable[..., TestClient]
 
 
 @pytest.fixture
-def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+def serve(site_with: Callable[..., Site]) -> Serve:
     """Makes a client of an app over this test's home."""
-    monkeypatch.chdir(tmp_path)
-    for variable in ("CM_HOME", "DAGSTER_HOME"):
-        monkeypatch.setenv(variable, str(tmp_path / "home"))
-    made: list[TestClient] = []
-
-    def make(**settings: Any) -> TestClient:
-        values: dict[str, Any] = {"home": tmp_path / "home", "min_free": 0} | settings
-        made.append(
-            TestClient(create_app(Settings(**values)), base_url="http://127.0.0.1", raise_server_exceptions=False)
-        )
-        return made[-1]
-
-    yield make
-    for client in made:
-        house_of(client).client.database.dispose()
-        client.close()
+    return lambda **settings: site_with(**settings).http
 
 
 def house_of(client: TestClient) -> House:
@@ -76,13 +58,13 @@ def test_a_clip_is_kept_once_and_shown_and_removed(serve: Serve, mp4: Mp4, tmp_p
     assert (again.status_code, again.json()) == (200, upload)
     assert http.get("/uploads").json() == {"uploads": [upload], "next": None}
     assert http.get(made.headers["Location"]).json() == upload
-    (kept,) = files_of(tmp_path / "home" / "artifacts")
+    (kept,) = files_of(tmp_path / ".cm" / "artifacts")
     assert kept.read_bytes() == content
-    assert files_of(tmp_path / "home" / "incoming") == []
+    assert files_of(tmp_path / ".cm" / "incoming") == []
     assert http.delete(f"/uploads/{upload['id']}").status_code == 204
     assert http.delete(f"/uploads/{upload['id']}").status_code == 404
     assert http.get("/uploads").json()["uploads"] == []
-    assert files_of(tmp_path / "home" / "artifacts") == []
+    assert files_of(tmp_path / ".cm" / "artifacts") == []
 
 
 def test_pages(serve: Serve, mp4: Mp4) -> None:
@@ -119,7 +101,7 @@ def test_a_file_that_is_too_large_is_refused_and_gone(serve: Serve, mp4: Mp4, tm
     assert refused.status_code == 413, refused.text
     assert "CM_UPLOAD_BYTES" in refused.json()["detail"]
     assert refused.headers["content-type"] == "application/problem+json"
-    assert files_of(tmp_path / "home" / "incoming") == []
+    assert files_of(tmp_path / ".cm" / "incoming") == []
     assert serve(upload_bytes=len(content)).post("/uploads", content=in_pieces(content)).status_code == 201
 
 
@@ -147,7 +129,7 @@ def test_what_is_no_media_is_refused_with_the_reason(
     refused = serve().post("/uploads?name=clip.mp4", content=content, headers={"Content-Type": "video/mp4"})
     assert refused.status_code == status, refused.text
     assert re.search(why, refused.json()["detail"])
-    assert files_of(tmp_path / "home" / "incoming") == files_of(tmp_path / "home" / "artifacts") == []
+    assert files_of(tmp_path / ".cm" / "incoming") == files_of(tmp_path / ".cm" / "artifacts") == []
 
 
 @pytest.mark.parametrize(
@@ -179,7 +161,7 @@ def test_a_full_disk_refuses_it_before_a_byte_is_written(serve: Serve, mp4: Mp4,
     refused = http.post("/uploads", content=mp4())
     assert refused.status_code == 507, refused.text
     assert "CM_MIN_FREE" in refused.json()["detail"]
-    assert files_of(tmp_path / "home" / "incoming") == []
+    assert files_of(tmp_path / ".cm" / "incoming") == []
 
 
 def test_what_is_handed_in_counts_for_the_bound_of_the_disk(serve: Serve, mp4: Mp4) -> None:
@@ -199,7 +181,7 @@ def test_scopes(serve: Serve, mp4: Mp4) -> None:
         return {"Authorization": f"Bearer {house.tokens.create('somebody', scopes)}"}
 
     submit, review = token("submit"), token("review")
-    house.doorman._any = (0.0, True)
+    house.doorman.forget()
     assert http.post("/uploads", content=mp4()).status_code == 401
     assert http.post("/uploads", content=mp4(), headers=review).status_code == 403
     made = http.post("/uploads", content=mp4(), headers=submit)
@@ -231,17 +213,10 @@ def test_the_openapi_document_has_it(serve: Serve) -> None:
 
 
 @pytest.fixture
-def live(serve: Serve) -> Iterator[str]:
+def live(site: Site) -> Iterator[str]:
     """The address of a real server: the test client hands bodies over whole."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(serve().app, log_level="warning", access_log=False))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert until(lambda: server.started, 20)
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
-    listener.close()
+    with served(site) as url:
+        yield url
 
 
 def test_what_comes_is_on_the_disk_before_the_rest_has_come(live: str, mp4: Mp4, tmp_path: Path) -> None:
@@ -250,7 +225,7 @@ def test_what_comes_is_on_the_disk_before_the_rest_has_come(live: str, mp4: Mp4,
 
     def body() -> Iterator[bytes]:
         yield content[:1_500_000]
-        seen.append(until(lambda: sum(path.stat().st_size for path in files_of(tmp_path / "home" / "incoming")), 10))
+        seen.append(until(lambda: sum(path.stat().st_size for path in files_of(tmp_path / ".cm" / "incoming")), 10))
         yield content[1_500_000:]
 
     made = httpx.post(f"{live}/uploads", content=body(), timeout=60)
@@ -264,14 +239,14 @@ def test_a_connection_that_breaks_off_leaves_nothing(live: str, mp4: Mp4, tmp_pa
     with socket.create_connection((host, int(port))) as connection:
         head = f"POST /uploads HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(content)}\r\n\r\n"
         connection.sendall(head.encode() + content[: len(content) // 2])
-        assert until(lambda: files_of(tmp_path / "home" / "incoming"), 10)
-    assert until(lambda: not files_of(tmp_path / "home" / "incoming"), 10)
+        assert until(lambda: files_of(tmp_path / ".cm" / "incoming"), 10)
+    assert until(lambda: not files_of(tmp_path / ".cm" / "incoming"), 10)
     assert httpx.get(f"{live}/uploads").json()["uploads"] == []
 
 
 def test_what_a_killed_server_left_goes_when_the_next_file_comes(serve: Serve, mp4: Mp4, tmp_path: Path) -> None:
     http = serve()
-    left = tmp_path / "home" / "incoming" / "0123.part"
+    left = tmp_path / ".cm" / "incoming" / "0123.part"
     fresh = left.with_name("4567.part")
     left.parent.mkdir(parents=True)
     for path in (left, fresh):
