@@ -160,9 +160,34 @@ def measure(folder: Path, environment: Mapping[str, str], videos: int, repeats: 
             )
 
         found["projection, one new event"] = _median(lambda: projection.advance({}), repeats, event)
+    found |= _over_http(settings, repeats)
     command = ["-m", "cm_assets.cli", "status", middle, "--json"]
     found["cm status, the process"] = _median(lambda: _cm(command, environment), max(3, repeats // 3))
     client.database.dispose()
+    return found
+
+
+def _over_http(settings: Settings, repeats: int) -> dict[str, float]:
+    """The board and the API, without a network."""
+    from fastapi.testclient import TestClient
+
+    from cm_assets.web.app import create_app
+
+    app = create_app(settings)
+    house = app.state.house
+
+    def forget() -> None:
+        for recent in (house.counts, house.to_review, house.waiting):
+            recent.forget()
+
+    with TestClient(app, base_url="http://localhost") as http:
+
+        def ask(address: str) -> Callable[[], object]:
+            return lambda: http.get(address).raise_for_status()
+
+        pages = ("/", "/?show=review", "/?q=nobody", "/videos?limit=50", "/metrics")
+        found = {f"GET {page}": _median(ask(page), repeats, forget) for page in pages}
+    house.client.database.dispose()
     return found
 
 

@@ -227,6 +227,8 @@ class Client:
     def reject(self, video: VideoId, feedback: str, *, render_sha256: str | None = None, by: str = "") -> None:
         """Have a render made anew, or not at all; the writer gets the feedback.
 
+        The same feedback to the same render again changes nothing, however far its revision has come.
+
         Args:
             video: whose.
             feedback: what to do better.
@@ -240,10 +242,22 @@ class Client:
         """
         if not feedback.strip():
             raise ValueError("say what to do better")
-        state, facts = self._rendered(video, render_sha256)
-        _refuse_unless_undecided(video, state)
+        try:
+            state, facts = self._rendered(video, render_sha256)
+            _refuse_unless_undecided(video, state)
+        except NotToBeReviewed:
+            # Whoever lost the answer asks again, and there may be another render by now.
+            if render_sha256 is None or not self._was_rejected(video, render_sha256, feedback.strip()):
+                raise
+            return
         metadata = {"render_sha256": facts.render_sha256, "by": by, "feedback": feedback.strip()}
         self._decide(video, approved=False, metadata=metadata)
+
+    def _was_rejected(self, video: VideoId, render_sha256: str, feedback: str) -> bool:
+        """Whether this was said of this render before."""
+        with self._records() as (worklog, _):
+            said = [one for one in worklog.decisions(video) if one.render_sha256 == render_sha256]
+        return bool(said) and not said[0].approved and said[0].feedback == feedback
 
     def _rendered(self, video: VideoId, render_sha256: str | None) -> tuple[State, Facts]:
         """State and facts of a video that has this render."""

@@ -2,7 +2,8 @@
 
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
@@ -23,7 +24,7 @@ from cm_assets.web import (
 )
 from cm_assets.web.house import House
 from cm_assets.web.metrics import Stopwatch
-from cm_assets.web.pages import STATIC
+from cm_assets.web.pages import STATIC, refused
 from cm_assets.web.problems import ProblemDetails, answer_with_problems
 from cm_assets.web.security import Guard
 
@@ -40,11 +41,16 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
         middleware=[
             Middleware(Stopwatch, registry=house.answers),
-            Middleware(Guard, doorman=house.doorman),
+            Middleware(Guard, doorman=house.doorman, refused=refused),
         ],
     )
     app.state.house = house
     answer_with_problems(app)
+
+    @app.exception_handler(HTTPException)
+    def _(request: Request, error: HTTPException) -> Response:
+        return refused(request, error.status_code, str(error.detail), error.headers)
+
     for room in (videos, uploads, events, files, health, metrics):
         app.include_router(room.router)
     for pages in (board, review, decisions, asking, login):

@@ -20,18 +20,21 @@ _ANSWERS = {
 }
 
 
+@router.head("/videos/{id}/video", include_in_schema=False)
 @router.get("/videos/{id}/video", response_class=FileResponse, responses=_ANSWERS)
 def video(video_id: VideoPath, _caller: AnyCaller, house: HouseOf, request: Request) -> Response:
     """The newest render, MP4."""
     return _answer(house, request, video_id, "video")
 
 
+@router.head("/videos/{id}/cover", include_in_schema=False)
 @router.get("/videos/{id}/cover", response_class=FileResponse, responses=_ANSWERS)
 def cover(video_id: VideoPath, _caller: AnyCaller, house: HouseOf, request: Request) -> Response:
     """Its cover."""
     return _answer(house, request, video_id, "cover")
 
 
+@router.head("/videos/{id}/captions", include_in_schema=False)
 @router.get("/videos/{id}/captions", response_class=FileResponse, responses=_ANSWERS)
 def captions(
     video_id: VideoPath,

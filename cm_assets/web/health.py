@@ -21,12 +21,14 @@ class Ready(Model):
     full: str
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", status_code=204)
 def healthz() -> Response:
     """It lives."""
     return Response(status_code=204)
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", response_model=Ready, responses=described(503))
 def readyz(house: HouseOf) -> Ready:
     """It takes requests: its database answers."""

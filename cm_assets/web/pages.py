@@ -20,7 +20,7 @@ from cm_assets.models.base import AskedToWait
 from cm_assets.models.disk import DiskFull
 from cm_assets.web import words
 from cm_assets.web.house import House
-from cm_assets.web.problems import Refusal
+from cm_assets.web.problems import Refusal, problem
 from cm_assets.web.security import COOKIE, Caller
 
 if TYPE_CHECKING:
@@ -119,25 +119,34 @@ class PageRoute(APIRoute):
             except Refusal as refusal:
                 if refusal.status == HTTPStatus.UNAUTHORIZED:
                     return _login(request)
-                return _error(request, refusal.status, refusal.detail)
+                return _error(refusal.status, refusal.detail)
             except UnknownVideo as unknown:
-                return _error(request, 404, f"There is no video {unknown.args[0]}.")
+                return _error(404, f"There is no video {unknown.args[0]}.")
             except (NotToBeReviewed, NotPosted) as refusal:
-                return _error(request, 409, str(refusal))
+                return _error(409, str(refusal))
             except DiskFull as full:
-                return _error(request, 507, str(full))
+                return _error(507, str(full))
             except AskedToWait as wait:
-                return _error(request, 429, str(wait))
+                return _error(429, str(wait))
             except RequestValidationError as error:
                 wrong = {str(item["loc"][0]) for item in error.errors()}
-                return _error(request, 404 if wrong == {"path"} else 422, "This address, or this form, is not right.")
+                return _error(404 if wrong == {"path"} else 422, "This address, or this form, is not right.")
             except HTTPException as error:
-                return _error(request, error.status_code, str(error.detail))
+                return _error(error.status_code, str(error.detail))
 
         return handler
 
 
-def _error(request: Request, status: int, detail: str) -> Response:
+def refused(request: Request, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
+    """A refusal at no address of the board: a page for a person, a problem for a program."""
+    if "text/html" not in request.headers.get("accept", ""):
+        return problem(status, detail, headers=headers)
+    answer = _error(status, detail)
+    answer.headers.update(headers or {})
+    return answer
+
+
+def _error(status: int, detail: str) -> Response:
     context: Mapping[str, object] = {"status": status, "title": HTTPStatus(status).phrase, "detail": detail}
     text = html("error.html", caller=None, logged_in=False, **context)
     return HTMLResponse(text, status_code=status)

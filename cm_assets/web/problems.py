@@ -7,7 +7,6 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from cm_assets.client import NotPosted, NotToBeReviewed, UnknownVideo
 from cm_assets.lifecycle.documents import Problem, RequestError
@@ -115,10 +114,6 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(AskedToWait)
     def _(_request: Request, wait: AskedToWait) -> JSONResponse:
         return problem(429, str(wait), headers={"Retry-After": str(max(1, round(wait.seconds + 0.5)))})
-
-    @app.exception_handler(StarletteHTTPException)
-    def _(_request: Request, error: StarletteHTTPException) -> JSONResponse:
-        return problem(error.status_code, str(error.detail), headers=error.headers)
 
 
 def _problems_of(error: RequestValidationError) -> Iterable[Problem]:

@@ -8,18 +8,18 @@ neither pages of other sites nor names that somebody else points here do.
 import ipaddress
 import os
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from fastapi import Request
+from fastapi import Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from cm_assets.models.token import SCOPES
 from cm_assets.models.token import Scope as TokenScope
 from cm_assets.storage.tokens import Tokens
-from cm_assets.web.problems import Refusal, problem
+from cm_assets.web.problems import Refusal
 from cm_assets.web.recent import Recent
 
 COOKIE = "cm_token"
@@ -124,11 +124,18 @@ class Doorman:
 
 
 class Guard:
-    """Refuses what browsers are made to send by other sites, and gives every answer its headers."""
+    """Refuses what browsers are made to send by other sites, and gives every answer its headers.
 
-    def __init__(self, app: ASGIApp, doorman: Doorman) -> None:
+    Args:
+        app: whom it guards.
+        doorman: knows by which names the server is reached.
+        refused: the answer that a refusal is, of its status and detail.
+    """
+
+    def __init__(self, app: ASGIApp, doorman: Doorman, refused: Callable[[Request, int, str], Response]) -> None:
         self._app = app
         self._doorman = doorman
+        self._refused = refused
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
@@ -146,7 +153,8 @@ class Guard:
 
         refusal = self._refuse(request)
         if refusal is not None:
-            await problem(refusal.status, refusal.detail)(scope, receive, with_headers)
+            answer = self._refused(request, refusal.status, refusal.detail)
+            await answer(scope, receive, with_headers)
         else:
             await self._app(scope, receive, with_headers)
 

@@ -108,6 +108,15 @@ def test_a_name_that_somebody_else_points_here_is_not_served(site: Site, host: s
     assert site.http.get("/videos", headers={"Host": host}).status_code == 421
 
 
+def test_a_refusal_is_a_page_for_a_person_and_a_problem_for_a_program(site: Site) -> None:
+    for path, host, status in [("/nothing", "localhost", 404), ("/nothing", "evil.example", 421)]:
+        page = site.http.get(path, headers={"Host": host, "Accept": "text/html,*/*;q=0.8"})
+        assert (page.status_code, page.headers["content-type"]) == (status, "text/html; charset=utf-8")
+        assert "<h1" in page.text
+        told = site.http.get(path, headers={"Host": host})
+        assert (told.status_code, told.headers["content-type"]) == (status, "application/problem+json")
+
+
 @pytest.mark.parametrize("host", ["localhost", "localhost:8080", "127.0.0.1", "[::1]:8080", "cm.localhost"])
 def test_loopback_has_several_names(site: Site, host: str) -> None:
     assert site.http.get("/videos", headers={"Host": host}).status_code == 200

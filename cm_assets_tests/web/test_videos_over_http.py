@@ -3,6 +3,7 @@
 import pytest
 
 from cm_assets_tests.web.conftest import SCENES, Site
+from cm_assets_tests.web.rendering import render, rendered
 
 
 def test_lists_come_in_pages(site: Site) -> None:
@@ -68,6 +69,30 @@ def test_what_is_not_rendered_has_no_file_and_cannot_be_decided_about(site: Site
     assert site.http.post("/videos/v/reject", json=body).status_code == 409
     assert site.http.post("/videos/v/reject", json=body | {"feedback": "  "}).status_code == 422
     assert site.http.post("/videos/v/take-down", json={}).status_code == 409
+
+
+def test_a_head_says_what_a_get_would_send(site: Site) -> None:
+    rendered(site, "v")
+    for path in ("/videos/v/video", "/videos/v/cover", "/videos/v/captions", "/healthz", "/readyz"):
+        whole, head = site.http.get(path), site.http.head(path)
+        assert (head.status_code, head.content) == (whole.status_code, b""), path
+        assert head.headers.get("content-length") == whole.headers.get("content-length")
+        assert head.headers.get("etag") == whole.headers.get("etag")
+
+
+def test_a_rejection_that_is_sent_again_changes_nothing(site: Site) -> None:
+    looked_at = rendered(site, "v")
+    body = {"render_sha256": looked_at, "feedback": "shorter"}
+    assert site.http.post("/videos/v/reject", json=body).status_code == 200
+    assert site.http.post("/videos/v/reject", json=body).status_code == 200
+    # Nor after the revision is there, and it says nothing of that one.
+    render(site, "v", text="Robots water the garden.", colour="plum")
+    assert site.http.post("/videos/v/reject", json=body).status_code == 200
+    assert site.http.get("/videos/v").json()["state"] == "awaiting_review"
+    assert site.http.post("/videos/v/reject", json=body | {"feedback": "longer"}).status_code == 409
+    assert site.http.post("/videos/v/approve", json={"render_sha256": looked_at}).status_code == 409
+    told = site.house.client.story("v").decisions
+    assert [(one.render_sha256, one.feedback) for one in told] == [(looked_at, "shorter")]
 
 
 def test_a_place_in_the_backlog_is_changed(site: Site) -> None:
