@@ -34,7 +34,7 @@ from bench_home import REQUEST, BenchHome, bench_home, header
 from goals import Goals
 
 from cm_assets.client import Client
-from cm_assets.lifecycle.projection import CURSOR, Projection
+from cm_assets.lifecycle.projection import Projection, cursor_of
 from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.intake import Intake
@@ -44,6 +44,8 @@ from cm_assets.storage.artifacts import ArtifactStore
 TEMPLATE = "grown-000000"
 SMALL, FULL = (100, 1000), (100, 1000, 10_000, 50_000)
 GOAL = 2.0
+PAGE_GOAL = 300.0
+"""Milliseconds of any page at the largest size: counts and a search read an index or every request, and so grow."""
 
 KINDS = ("ASSET_MATERIALIZATION", "PIPELINE_ENQUEUED", "PIPELINE_STARTING", "PIPELINE_START", "PIPELINE_SUCCESS")
 
@@ -135,7 +137,7 @@ def measure(folder: Path, environment: Mapping[str, str], videos: int, repeats: 
     with homes.open_instance(settings) as instance:
         worklog = WorkLog(instance)
         # As an engine that was there all the while has left it.
-        client.database.move_cursor(CURSOR, worklog.newest_event())
+        client.database.move_cursor(cursor_of(worklog), worklog.newest_event())
         projection = Projection(client.database, worklog, ArtifactStore(settings.artifacts, settings.cache))
         intake = Intake(
             client.database,
@@ -227,13 +229,15 @@ def main() -> None:
             table.append(measure(home.up.home.path, environment, size, options.repeats))
     against = sizes.index(1000)
     growth = f"x from {sizes[against - 1 if len(sizes) == len(SMALL) else against]:,}"
-    print(f"\n{'milliseconds, median':<28}{''.join(f'{size:>9,}' for size in sizes)}{growth:>14}{'goal':>6}")
+    print(f"\n{'milliseconds, median':<28}{''.join(f'{size:>9,}' for size in sizes)}{growth:>14}{'goal':>8}")
     goals = Goals()
     for what in table[0]:
         figures = [row[what] for row in table]
         ratio = figures[-1] / figures[0 if len(sizes) == len(SMALL) else against]
-        verdict = goals.judge(what, met=ratio <= GOAL)
-        print(f"{what:<28}{''.join(f'{one:>9.1f}' for one in figures)}{ratio:>14.2f}{GOAL:>6.0f}  {verdict}")
+        page = what.startswith("GET")
+        verdict = goals.judge(what, met=figures[-1] <= PAGE_GOAL if page else ratio <= GOAL)
+        goal = f"{PAGE_GOAL:.0f} ms" if page else f"{GOAL:.0f}"
+        print(f"{what:<28}{''.join(f'{one:>9.1f}' for one in figures)}{ratio:>14.2f}{goal:>8}  {verdict}")
     goals.end()
 
 
