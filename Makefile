@@ -46,7 +46,7 @@ test-n8n: $(VENV)/.dev ## integrations/n8n in a real n8n, installed into ~/.cach
 	$(BIN)/python -m cm_assets_tests.n8n
 	$(BIN)/pytest -m n8n --timeout 400
 
-test-fresh: ## Clone into an empty folder with an empty home, then both commands, as on a new machine
+test-fresh: ## Clone into an empty folder with an empty home and make the demo, as on a new machine
 	.ci/fresh
 
 check: $(VENV)/.dev ## Format, lint, types, definitions
