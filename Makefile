@@ -8,10 +8,10 @@ UV := $(BIN)/uv
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo up test test-postgres test-live test-exactly-once test-faults test-slow test-browser test-n8n test-fresh check format lock benchmarks clean
+.PHONY: help demo up test test-postgres test-s3 test-docker test-celery test-live test-exactly-once test-faults test-slow test-browser test-n8n test-fresh check format lock benchmarks clean
 
 help: ## This list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
 
 demo: $(VENV)/.base ## Make examples/ai-trends.yaml into a video
 	$(BIN)/cm make examples/ai-trends.yaml
@@ -20,10 +20,19 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser and not n8n"
+	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser and not n8n and not s3 and not docker and not celery"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
+
+test-s3: $(VENV)/.dev ## Videos whose artifacts are on a real S3 server and whose records are in Postgres (apt-get install postgresql)
+	$(BIN)/pytest -m s3 --timeout 400
+
+test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io postgresql)
+	$(BIN)/pytest -m docker --timeout 900 -rs
+
+test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (apt-get install rabbitmq-server postgresql iproute2)
+	$(BIN)/pytest -m celery --timeout 900
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400
@@ -64,9 +73,9 @@ benchmarks: $(VENV)/.dev ## All benchmarks; each prints its ratios
 
 lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate pyproject.toml -o requirements/base.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres -c requirements/base.lock pyproject.toml -o requirements/dev.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
-	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra browser -c requirements/dev.lock pyproject.toml -o requirements/browser.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes -c requirements/base.lock pyproject.toml -o requirements/dev.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra browser -c requirements/dev.lock pyproject.toml -o requirements/browser.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import psutil
@@ -20,6 +20,9 @@ import yaml
 
 from cm_assets.media.ffmpeg import find
 from cm_assets.orchestration.home import MARKER
+
+if TYPE_CHECKING:
+    from cm_assets_tests.s3 import S3
 
 Mp4 = Callable[..., bytes]
 
@@ -180,6 +183,15 @@ def postgres() -> Iterator[str]:
 
     with postgres.server() as address:
         yield address
+
+
+@pytest.fixture(scope="session")
+def s3(tmp_path_factory: pytest.TempPathFactory) -> Iterator["S3"]:
+    """A real S3 server."""
+    from cm_assets_tests import s3
+
+    with s3.server(tmp_path_factory.mktemp("s3")) as server:
+        yield server
 
 
 @pytest.fixture
