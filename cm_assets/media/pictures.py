@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cm_assets.media.ffmpeg import source
-from cm_assets.media.probe import open_quickly
+from cm_assets.media.probe import decoded, open_quickly
 from cm_assets.models.base import FPS, PermanentFailure
 from cm_assets.models.clips import ClipSpec
 
@@ -56,9 +56,14 @@ def untold_matrix(path: Path) -> str | None:
 
     try:
         with open_quickly(path) as file:
-            context = file.streams.video[0].codec_context
-            told = int(context.colorspace) not in _UNTOLD
-            return None if told or min(context.width, context.height) < LEAST_LINES else "bt709"
+            stream = file.streams.video[0]
+            context = stream.codec_context
+            if min(context.width, context.height) < LEAST_LINES or int(context.colorspace) not in _UNTOLD:
+                return None
+            # Where the container does not say it, the coded frames may.
+            context.thread_type = "NONE"
+            frame = next((frame for packet in file.demux(stream) for frame in decoded(context, packet)), None)
+            return "bt709" if frame is None or int(frame.colorspace) in _UNTOLD else None
     except (av.FFmpegError, IndexError) as error:
         raise PermanentFailure(f"cannot be read: {error}") from None
 

@@ -92,7 +92,7 @@ def _video(path: Path, container: str) -> MediaInfo:
             width, height = context.width, context.height
             _check_size(width, height, MOST_PIXELS)
             context.thread_type = "NONE"
-            frame = next((frame for packet in file.demux(stream) for frame in _decoded(context, packet)), None)
+            frame = next((frame for packet in file.demux(stream) for frame in decoded(context, packet)), None)
             if frame is None:
                 raise PermanentFailure("has no frame that can be decoded")
             shape = stream.sample_aspect_ratio or Fraction(1)
@@ -112,7 +112,7 @@ def _video(path: Path, container: str) -> MediaInfo:
         raise PermanentFailure(f"cannot be read: {error.strerror}") from None
 
 
-def _decoded(context: Any, packet: Any) -> list[Any]:
+def decoded(context: Any, packet: Any) -> list[Any]:
     """The frames of one packet, at once: a frame tells how the video is turned, and need not wait for others."""
     return list(context.decode(packet)) or list(context.decode(None))
 

@@ -193,13 +193,16 @@ def test_the_beginning_of_a_kind_and_noise_after_it_are_refused(tmp_path: Path, 
         examine(path, None)
 
 
-def test_what_takes_too_long_is_given_up_and_leaves_no_process(make: Clip) -> None:
+def test_what_takes_too_long_is_given_up_and_leaves_no_process(tmp_path: Path, make: Clip) -> None:
     import psutil
 
-    long = make("slow.mp4", "-f", "lavfi", "-i", "testsrc2=size=1920x1080:duration=50:rate=60", "-preset", "ultrafast")
+    sleeper = tmp_path / "ffmpeg"
+    sleeper.write_text(f'#!/bin/sh\ncase "$*" in *-progress*) sleep 60;; esac\nexec {find().path} "$@"\n')
+    sleeper.chmod(0o755)
+    clip = make("examined.mp4", "-f", "lavfi", "-i", "testsrc2=size=320x180:duration=1", "-pix_fmt", "yuv420p")
     with pytest.raises(PermanentFailure, match=r"takes longer than 1\.5 s to be looked through"):
-        examine(long, None, limit=1.5)
-    left = [one for one in psutil.process_iter(["cmdline"]) if str(long) in " ".join(one.info["cmdline"] or ())]
+        examine(clip, sleeper, limit=1.5)
+    left = [one for one in psutil.process_iter(["cmdline"]) if str(clip) in " ".join(one.info["cmdline"] or ())]
     assert left == []
 
 

@@ -104,6 +104,17 @@ def test_the_way_of_a_picture_never_leaves_it(size: tuple[int, int], frame: tupl
     assert max(across, down) % 2 == 0
 
 
+def test_a_matrix_that_only_the_coded_frames_say_is_heeded(make: Clip) -> None:
+    source_args = ["-f", "lavfi", "-i", "color=c=0x20C040:size=1280x720:rate=30:duration=0.2"]
+    found = []
+    for said in ("smpte170m", "unknown"):
+        picture = f"scale=out_color_matrix=smpte170m,format=yuv420p,setparams=colorspace={said}"
+        raw = make(f"{said}.264", *source_args, "-vf", picture, "-c:v", "libx264", "-preset", "ultrafast")
+        # Packed as it is: an MP4 that says nothing of colours.
+        found.append(untold_matrix(make(f"{said}.mp4", "-i", str(raw), "-c", "copy")))
+    assert found == [None, "bt709"]
+
+
 def test_footage_that_does_not_say_its_colours_is_taken_as_players_take_it(ffmpeg: Ffmpeg, make: Clip) -> None:
     source_args = ["-f", "lavfi", "-i", "color=c=0x20C040:size=1280x720:rate=30:duration=0.2"]
     encode = ["-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p"]

@@ -40,7 +40,7 @@ def test_a_rotated_video_is_measured_as_it_is_shown(ffmpeg: Ffmpeg, clip: Clip, 
 def test_a_variable_frame_rate_is_no_obstacle(ffmpeg: Ffmpeg, make: Clip) -> None:
     path = make(
         "vfr.mkv", "-f", "lavfi", "-i", "testsrc2=size=128x128:rate=30:duration=3", "-vf",
-        "select='if(lt(t,1),1,not(mod(n,5)))'", "-vsync", "vfr", "-c:v", "libx264", "-preset", "ultrafast",
+        "select='if(lt(t,1),1,not(mod(n,5)))'", "-fps_mode", "vfr", "-c:v", "libx264", "-preset", "ultrafast",
     )  # fmt: skip
     assert validate_video(ffmpeg, path).seconds == pytest.approx(3, abs=0.3)
 
