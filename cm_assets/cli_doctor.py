@@ -390,6 +390,15 @@ def _calendar(settings: Settings) -> str:
 
 
 def _engine(settings: Settings) -> str:
-    from cm_assets.orchestration.home import engine_runs
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return "runs" if engine_runs(settings) else "does not run; cm make starts one, cm up keeps one"
+    from cm_assets.orchestration import home as homes
+    from cm_assets.storage.database import Database
+
+    if waits := homes.why_standing_by(settings):
+        return f"stands by: {waits}"
+    try:
+        host = homes.engine_host(settings, Database(settings.database))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    return f"runs on {host}" if host else "does not run; cm make starts one, cm up keeps one"

@@ -45,8 +45,11 @@ if TYPE_CHECKING:
     from cm_assets.storage.artifacts import ArtifactStore
     from cm_assets.storage.uploads import Uploads
 
-ENGINE_STARTS = 3
-"""How often an engine that dies is started again before that is an error."""
+ENGINE_STARTS = 5
+"""How often an engine that dies is started again, within `LASTING`, before that is an error."""
+
+LASTING = 600.0
+"""Seconds after which the start of an engine is forgotten."""
 
 
 UNFINISHED = frozenset({"failed", "partial", "cancelled"})
@@ -83,7 +86,7 @@ class Client:
         self.settings = settings
         self.database = Database(settings.database)
         self._disk = Disk(settings, self.database)
-        self._starts = 0
+        self._starts: list[float] = []
 
     def catalogue(self) -> Catalogue:
         """What can be asked for."""
@@ -645,29 +648,21 @@ class Client:
             return
         # A killed engine says for ever that it is ready: who believes it starts what the next one sweeps away.
         (folder / "ready").unlink(missing_ok=True)
+        homes.stands_by(self.settings, "")
         alone.release()
-        if self._starts >= ENGINE_STARTS:
+        self._starts = [at for at in self._starts if time.monotonic() - at < LASTING]
+        if len(self._starts) >= ENGINE_STARTS:
             raise TransientFailure(f"the engine does not stay up: see {folder / 'engine.log'}")
-        self._starts += 1
+        self._starts.append(time.monotonic())
         from cm_assets.orchestration.processes import start
 
         process = start(["-m", "cm_assets.orchestration.engine"], self.settings.home, folder / "engine.log")
         while process.poll() is None and not homes.engine_runs(self.settings):
             time.sleep(0.05)
 
-    def wait_until_ready(self, seconds: float) -> None:
-        """Wait until the engine takes work.
-
-        Raises:
-            TransientFailure: it did not in that time.
-        """
-        ready = homes.engine_folder(self.settings) / "ready"
-        deadline = time.monotonic() + seconds
-        while not ready.exists():
-            if time.monotonic() > deadline:
-                raise TransientFailure(f"the engine did not start: see {self.engine_log()}")
-            self.ensure_engine()
-            time.sleep(0.05)
+    def engine_is_ready(self) -> bool:
+        """Whether the home's engine takes work."""
+        return (homes.engine_folder(self.settings) / "ready").exists()
 
     def wait_until_gone(self, seconds: float) -> None:
         """Wait until no engine runs, because nobody needs it any more, or the time is up."""
