@@ -10,9 +10,11 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
 from cm_assets import logs
 from cm_assets.client import Client
@@ -103,6 +105,8 @@ def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked
     if settings.log_format == "json":
         logs.configure("json")
     client = Client(settings)
+    with suppress(SQLAlchemyError):  # one that is away is waited for; one of a newer version is not
+        client.database.count_open()
     ports = {}
     for option, wanted, usual in (("--port", port, PORT), ("--web-port", web_port, WEB_PORT)):
         # The usual one may be somebody else's; who names one wants that one.

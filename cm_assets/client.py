@@ -23,7 +23,7 @@ from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.disk import DiskUse
-from cm_assets.models.numbers import Numbers, StageNumbers
+from cm_assets.models.numbers import Numbers, StageNumbers, Told
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
@@ -32,9 +32,10 @@ from cm_assets.partitions import VideoId
 from cm_assets.policies import POST, PRODUCE, STAGES, backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
+from cm_assets.storage.deliveries import Deliveries
 from cm_assets.storage.disk import Disk, check, measure
 from cm_assets.storage.ledger import PostLedger
-from cm_assets.storage.spending import bills, spent
+from cm_assets.storage.spending import bills, spent, spent_on
 
 if TYPE_CHECKING:
     from cm_assets.lifecycle.arrivals import Arrivals
@@ -501,6 +502,13 @@ class Client:
             dollars=dollars,
             tokens=tokens,
             engine=homes.somebody_works(self.settings, self.database),
+            looked=(now.timestamp() - looked) if (looked := self.database.cursor(homes.LOOKED)) else None,
+            dollars_today=float(spent_on(self.database, now)),
+            budget_today=None if self.settings.budget_per_day is None else float(self.settings.budget_per_day),
+            told={
+                name: Told(waiting=tally.waiting, given_up=tally.given_up)
+                for name, tally in Deliveries(self.database).tallies().items()
+            },
         )
 
     def _page(

@@ -18,8 +18,11 @@ if TYPE_CHECKING:
 
 Form = Literal["text", "json"]
 
-SILENT = {"alembic": logging.WARNING, "httpx": logging.WARNING, "httpcore": logging.WARNING}
-"""Loggers that would tell what nobody needs, or addresses that may be secret."""
+SILENT = (
+    *("alembic", "httpx", "httpcore"),
+    *("dagster.daemon.SensorDaemon", "dagster.daemon.MonitoringDaemon"),  # every five seconds, that there is nothing
+)
+"""Loggers of which only warnings are written: they would tell what nobody needs, or addresses that may be secret."""
 
 PARTITION = "dagster/partition"
 """Tag of a run that names its video."""
@@ -72,8 +75,8 @@ def configure(form: Form, *, level: int = logging.INFO) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler(form)]
     root.setLevel(level)
-    for name, least in SILENT.items():
-        logging.getLogger(name).setLevel(least)
+    for name in SILENT:
+        logging.getLogger(name).setLevel(logging.WARNING)
     if form == "json":
         # A line that is no object breaks whoever reads them.
         logging.captureWarnings(True)

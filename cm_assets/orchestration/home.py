@@ -30,6 +30,9 @@ POSTGRES = "CM_DAGSTER_POSTGRES_URL"
 BACKSTOP = "backstop"
 """Cursor that says when the sensor last went the rounds, in seconds since 1970."""
 
+LOOKED = "looked"
+"""Cursor that says when somebody last looked at what is wanted, in seconds since 1970."""
+
 BACKSTOP_LIMIT = 60
 """Seconds after which a sensor that was not seen again is taken for gone."""
 

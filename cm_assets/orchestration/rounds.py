@@ -1,5 +1,6 @@
 """What somebody must look at again and again: the inbox, the calendar, what is wanted, what has expired, the disk."""
 
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
 from cm_assets.storage.uploads import Uploads
+
+NOTE_EVERY = 10.0
+"""Seconds between two notes that somebody looks."""
 
 
 class Rounds:
@@ -71,6 +75,8 @@ class Rounds:
             keep_days=settings.keep_days,
             uploads=Uploads(database, store),
         )
+        self._database = database
+        self._noted = -NOTE_EVERY
         self._watch = DiskWatch(settings, database, store, disk)
 
     def go(self, now: datetime | None = None) -> None:
@@ -84,6 +90,9 @@ class Rounds:
         self._intake.tick(now)
         self._retention.tick()
         self._watch.tick()
+        if time.monotonic() - self._noted > NOTE_EVERY:
+            self._noted = time.monotonic()
+            self._database.move_cursor(homes.LOOKED, int(time.time()))
 
     def settle(self) -> None:
         """Close what is done when the runs have been stopped; launches nothing."""

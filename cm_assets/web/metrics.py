@@ -110,9 +110,28 @@ class _Home(Collector):
         for kind, count in numbers.tokens.items():
             tokens.add_metric([kind], count)
         yield tokens
+        yield GaugeMetricFamily(
+            "cm_llm_cost_today_dollars", "What it has cost since midnight UTC.", numbers.dollars_today
+        )
+        if numbers.budget_today is not None:
+            yield GaugeMetricFamily("cm_llm_budget_day_dollars", "What it may cost in a day.", numbers.budget_today)
         yield GaugeMetricFamily("cm_engine_up", "Whether anybody makes videos.", float(numbers.engine))
+        if numbers.looked is not None:
+            yield GaugeMetricFamily(
+                "cm_engine_looked_seconds", "Since it last looked at what is wanted.", numbers.looked
+            )
+        untold = GaugeMetricFamily("cm_notifications_waiting", "Events to be told.", labels=["endpoint"])
+        lost = GaugeMetricFamily("cm_notifications_given_up", "Events that were never told.", labels=["endpoint"])
+        for endpoint, told in numbers.told.items():
+            untold.add_metric([endpoint], told.waiting)
+            lost.add_metric([endpoint], told.given_up)
+        yield from (untold, lost)
         disk = GaugeMetricFamily("cm_disk_bytes", "What the home takes.", labels=["part"])
         for part, size in self._disk.parts.items():
             disk.add_metric([part], size)
         yield disk
         yield GaugeMetricFamily("cm_disk_free_bytes", "What is free on its disks.", self._disk.free)
+        yield GaugeMetricFamily("cm_disk_least_free_bytes", "What is to stay free on them.", self._disk.least_free)
+        if self._disk.limit is not None:
+            yield GaugeMetricFamily("cm_disk_limit_bytes", "What the home may take.", self._disk.limit)
+        yield GaugeMetricFamily("cm_disk_full", "Whether there is no room for another video.", bool(self._disk.full))

@@ -16,8 +16,12 @@ from cm_assets.web.security import is_loopback
 
 def refusal(settings: Settings, host: str) -> str:
     """Why the server must not be reached at an address; empty if it may."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     database = Database(settings.database)
     try:
+        with suppress(SQLAlchemyError):  # one that is away comes back; one of a newer version is told
+            database.count_open()
         if is_loopback(host) or Tokens(database).all():
             return ""
     finally:
