@@ -257,6 +257,9 @@ def _platforms(settings: Settings) -> str:
     # Not given up in the middle: with the answer to a renewal, a platform's only valid refresh token would be lost.
     answers = _at_once(asked, to_the_end=True)
     lines += [f"{account}, {said}" if fine else f"{account}: {said}" for account, (fine, said) in answers.items()]
+    if outdated := accounts.outdated():
+        older = ", ".join(" ".join(one) for one in outdated)
+        lines.append(f"sealed with an older key, which is needed until an engine has started: {older}")
     if not all(fine for fine, _ in answers.values()):
         raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)

@@ -15,6 +15,7 @@ import pytest
 from cm_assets import logs
 from cm_assets.settings import Settings
 from cm_assets_tests.conftest import SHORT, Home, until
+from cm_assets_tests.emulators.openai_server import Fault, OpenAIServer
 
 FIELDS = {"timestamp", "level", "logger", "event"}
 
@@ -74,14 +75,19 @@ def test_every_line_is_an_object_and_those_of_a_video_tell_its_story(home: Home)
 @pytest.mark.live
 def test_a_failure_names_its_video_its_stage_and_its_class(home: Home) -> None:
     home.variables["CM_LOG_FORMAT"] = "json"
-    home.variables["CM_FFMPEG"] = "/bin/false"
-    done = home.run("make", home.request(id="sea"))
+    with OpenAIServer([Fault(401, "Incorrect API key provided", "invalid_api_key")]) as server:
+        home.variables |= {"OPENAI_BASE_URL": server.base_url, "OPENAI_API_KEY": "sk-of-nobody", "CM_OPENAI_MODEL": "m"}
+        (home.folder / "topic.yaml").write_text("id: sea\ntopic: why the sea is salty\n")
+        done = home.run("make", home.folder / "topic.yaml", seconds=300)
     assert done.returncode == 1
     found = [line for each in lines(home).values() for line in each]
     failed = [line for line in found if line.get("ended") not in {None, "done"}]
     assert failed
     assert {line["video"] for line in failed} == {"sea"}
     assert failed[0]["level"] == "warning"
+    assert failed[0]["ended"] == "permanent"
+    assert failed[0]["stage"] == "script"
+    assert "sk-of-nobody" not in json.dumps(found)
     # Dagster's own word for it, with the run and the step that it is about.
     theirs = [line for line in found if line["logger"] == "dagster" and line["level"] == "error"]
     assert theirs

@@ -1,5 +1,6 @@
 """What somebody must look at again and again: the inbox, the calendar, what is wanted, what has expired, the disk."""
 
+import logging
 import time
 from datetime import datetime
 from pathlib import Path
@@ -10,12 +11,14 @@ from cm_assets.lifecycle.arrivals import sweep
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.models.base import PermanentFailure
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.calendar import Calendar
 from cm_assets.orchestration.disk import DiskWatch
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake, Launcher
 from cm_assets.orchestration.retention import Retention, Retirement
+from cm_assets.resources import vault
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -24,6 +27,8 @@ from cm_assets.storage.uploads import Uploads
 
 NOTE_EVERY = 10.0
 """Seconds between two notes that somebody looks."""
+
+log = logging.getLogger("cm_assets.rounds")
 
 
 class Rounds:
@@ -50,6 +55,7 @@ class Rounds:
         store = ArtifactStore(settings.artifacts, settings.cache)
         disk = Disk(settings, database)
         sweep(settings.incoming)
+        _reseal(settings)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
         self._calendar = Calendar(
             settings.calendar_file,
@@ -97,3 +103,14 @@ class Rounds:
     def settle(self) -> None:
         """Close what is done when the runs have been stopped; launches nothing."""
         self._intake.settle()
+
+
+def _reseal(settings: Settings) -> None:
+    """Have the tokens of accounts sealed with the newest key, so that older ones need not be kept."""
+    try:
+        count = vault(settings).reseal()
+    except PermanentFailure as failure:
+        log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+    else:
+        if count:
+            log.info("the tokens of %d accounts are sealed with the first key of CM_SECRET_KEY now", count)

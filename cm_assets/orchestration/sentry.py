@@ -42,10 +42,13 @@ class Sentry:
         self._settings = settings
         self._engine = engine
         self._lease = EngineLease(Database(settings.database), token)
-        self._good_until = time.monotonic() + LEASE  # it was there when this process was started
+        self._good_until = 0.0
 
     def run(self) -> None:
         """Watch until it is over, then kill all of the engine's, and it, and give up the lease."""
+        # On a busy machine what it needs takes longer to load than a lease lasts.
+        self._lease.prepare()
+        self._good_until = time.monotonic() + LEASE
         # A thread, which may hang in a question to a server that is cut off.
         threading.Thread(target=self._ask, daemon=True).start()
         why = ""

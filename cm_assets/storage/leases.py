@@ -60,6 +60,14 @@ class EngineLease:
             connect_args=_OPTIONS,
         )
 
+    def prepare(self) -> None:
+        """Load what is needed to ask."""
+        import psycopg
+
+        assert psycopg.paramstyle
+        assert self._engine.dialect.driver == "psycopg"
+        import cm_assets.storage.tables  # noqa: F401
+
     def take(self) -> bool:
         """Become the holder if nobody is.
 
