@@ -4,6 +4,8 @@ import json
 import re
 import shutil
 import subprocess
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,11 +13,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from cm_assets.storage.database import Step
-from cm_assets_tests.web.conftest import SCENES, Site, site
+from cm_assets_tests.web.conftest import SCENES, Site
 
-__all__ = ["site"]
-
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 FOLDER = ROOT / "deploy" / "monitoring"
 
@@ -57,16 +57,13 @@ def test_every_metric_that_is_asked_for_is_exposed(exposed: dict[str, set[str]])
     assert asked - sometimes - exposed.keys() == set()
 
 
-def test_the_settings_that_add_metrics_add_them(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = site.house.client.database
-    database.move_cursor("looked", 1)
-    tuned = site.house.client.settings.model_copy(update={"max_disk": 10**9, "budget_per_day": 5})
-    monkeypatch.setattr(site.house.client, "settings", tuned)
-    numbers = site.house.client.numbers()
-    assert numbers.budget_today == 5.0
-    assert numbers.looked is not None
-    assert numbers.looked > 10**6
-    assert "cm_engine_looked_seconds" in site.http.get("/metrics").text
+def test_the_settings_that_add_metrics_add_them(site_with: Callable[..., Site]) -> None:
+    site = site_with(max_disk=10**9, budget_per_day=5)
+    site.house.client.database.move_cursor("looked", int(time.time()) - 100)
+    families = {one.name: one for one in text_string_to_metric_families(site.http.get("/metrics").text)}
+    assert families["cm_disk_limit_bytes"].samples[0].value == 10**9
+    assert families["cm_llm_budget_day_dollars"].samples[0].value == 5
+    assert 100 <= families["cm_engine_looked_seconds"].samples[0].value < 300
 
 
 def test_every_state_stage_and_class_that_is_asked_for_exists(exposed: dict[str, set[str]]) -> None:
