@@ -93,7 +93,7 @@ def rendering(first: Host, second: Host) -> str:
     assert until(lambda: "standing by: the engine on " in second.said() and "the board" in second.said(), SOON)
     assert not second.works
     assert first.home.run("submit", first.home.request(scenes=LONG, id="sea")).returncode == 0
-    assert until(first.renders, LATE, 0.05), first.said()
+    assert until(first.renders, LATE, 0.3), first.said()
     return "sea"
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 NAME = "engine"
 
-LEASE: Seconds = 8.0
+LEASE: Seconds = 10.0
 """For which the holder's word is good."""
 
 PROMPT: Seconds = 3.0
