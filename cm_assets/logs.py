@@ -76,12 +76,18 @@ def configure(form: Form, *, level: int = logging.INFO) -> None:
     root.handlers[:] = [handler(form)]
     root.setLevel(level)
     for name in SILENT:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logger = logging.getLogger(name)
+        logger.setLevel(logging.WARNING)
+        logger.addFilter(_matters)  # Dagster's daemons set their loggers' levels themselves
     if form == "json":
         # A line that is no object breaks whoever reads them.
         logging.captureWarnings(True)
         sys.excepthook = _uncaught
         threading.excepthook = _uncaught_in_thread
+
+
+def _matters(line: logging.LogRecord) -> bool:
+    return line.levelno >= logging.WARNING
 
 
 def _from_dagster(_logger: object, _name: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -66,6 +66,7 @@ def test_every_line_is_an_object_and_those_of_a_video_tell_its_story(home: Home)
     }
     assert all(line["seconds"] >= 0 and line["run"] for line in ends)
     assert "of-somebody" not in json.dumps(everything)
+    assert not [line for line in everything if line["event"].startswith(("Checking for new runs", "Collected "))]
     # What Dagster says of the run has the same form, and names the same.
     assert any(line["logger"] == "cm_assets.intake" and line["event"].startswith("produce_video") for line in of_sea)
     assert any(line.get("video") == "other" and line["logger"] == "cm_assets.inbox" for line in everything)
