@@ -257,6 +257,9 @@ def _platforms(settings: Settings) -> str:
     # Not given up in the middle: with the answer to a renewal, a platform's only valid refresh token would be lost.
     answers = _at_once(asked, to_the_end=True)
     lines += [f"{account}, {said}" if fine else f"{account}: {said}" for account, (fine, said) in answers.items()]
+    if outdated := accounts.outdated():
+        older = ", ".join(" ".join(one) for one in outdated)
+        lines.append(f"sealed with an older key, which is needed until an engine has started: {older}")
     if not all(fine for fine, _ in answers.values()):
         raise PermanentFailure("\n".join(lines))
     return "\n".join(lines)
@@ -390,6 +393,15 @@ def _calendar(settings: Settings) -> str:
 
 
 def _engine(settings: Settings) -> str:
-    from cm_assets.orchestration.home import engine_runs
+    from sqlalchemy.exc import SQLAlchemyError
 
-    return "runs" if engine_runs(settings) else "does not run; cm make starts one, cm up keeps one"
+    from cm_assets.orchestration import home as homes
+    from cm_assets.storage.database import Database
+
+    if waits := homes.why_standing_by(settings):
+        return f"stands by: {waits}"
+    try:
+        host = homes.engine_host(settings, Database(settings.database))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    return f"runs on {host}" if host else "does not run; cm make starts one, cm up keeps one"

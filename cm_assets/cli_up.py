@@ -1,5 +1,6 @@
 """`cm up`: the engine, with Dagster's UI and the board in front of it, in the foreground."""
 
+import logging
 import os
 import socket
 import subprocess
@@ -9,15 +10,20 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
+from cm_assets import logs
 from cm_assets.client import Client
 from cm_assets.models.base import TransientFailure
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.processes import start, stop
 from cm_assets.settings import Settings
+
+log = logging.getLogger("cm_assets.up")
 
 HOST = "127.0.0.1"
 
@@ -70,7 +76,7 @@ class Front:
             if self._starts >= STARTS:
                 raise TransientFailure(f"{self.title} does not stay up: see {self._log}")
             if self._answered:
-                typer.echo(f"{self.title} ended; it is started again", err=True)
+                _say(f"{self.title} ended; it is started again")
             self._process = self._begin()
             self._began, self._answered = time.monotonic(), False
             self._starts += 1
@@ -85,9 +91,10 @@ class Front:
         return self._answered
 
     def stop(self) -> None:
-        """End it."""
+        """End it. It can be had to run again."""
         if self._process is not None:
             stop(self._process, 1)
+        self._process, self._starts, self._answered = None, 0, False
 
 
 def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked: threading.Event) -> int:
@@ -95,7 +102,11 @@ def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked
     if settings.dagster_home is not None:
         typer.echo(f"cm: CM_DAGSTER_HOME: the daemons of {settings.dagster_home} make this home's videos", err=True)
         return 2
+    if settings.log_format == "json":
+        logs.configure("json")
     client = Client(settings)
+    with suppress(SQLAlchemyError):  # one that is away is waited for; one of a newer version is not
+        client.database.count_open()
     ports = {}
     for option, wanted, usual in (("--port", port, PORT), ("--web-port", web_port, WEB_PORT)):
         # The usual one may be somebody else's; who names one wants that one.
@@ -108,22 +119,28 @@ def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked
     board = _board(folder, ports["--web-port"], ui.url)
     try:
         with client.engine():
-            client.wait_until_ready(START_LIMIT)
-            told = False
+            began, told, said = time.monotonic(), "", ""
             while not stop_asked.is_set():
-                ui.keep()
-                board.keep()
-                client.ensure_engine()
-                if ui.answered and board.answered and not told:
-                    for front in (ui, board):
+                waits = _attend(client, ui, board)
+                if waits or client.engine_is_ready():
+                    began = time.monotonic()
+                elif time.monotonic() - began > START_LIMIT:
+                    raise TransientFailure(f"the engine did not start: see {client.engine_log()}")
+                if waits and waits != said:
+                    _say(f"standing by: {waits}")
+                said = waits
+                fronts = [board] if waits else [ui, board]
+                state = "".join(front.title for front in fronts)
+                if told != state and all(front.answered for front in fronts):
+                    for front in fronts:
                         typer.echo(f"{front.url}  {front.title}")
-                    typer.echo(f"home {settings.home}; Ctrl-C stops everything", err=True)
-                    told = True
-                stop_asked.wait(1.0 if told else 0.1)
-            typer.echo("stopping ...", err=True)
+                    _say(f"home {settings.home}; Ctrl-C stops everything")
+                    told = state
+                stop_asked.wait(1.0 if told == state else 0.1)
+            _say("stopping ...")
             return 0
     except TransientFailure as failure:
-        typer.echo(f"cm: {failure}", err=True)
+        _say(f"cm: {failure}")
         return 1
     finally:
         ui.stop()
@@ -131,8 +148,30 @@ def serve(settings: Settings, port: int | None, web_port: int | None, stop_asked
         client.wait_until_gone(4)
 
 
+def _attend(client: Client, ui: Front, board: Front) -> str:
+    """Have everything run that can; why the engine stands by, if it does. Dagster's UI needs an engine that works."""
+    client.ensure_engine()
+    board.keep()
+    waits = homes.why_standing_by(client.settings)
+    if waits:
+        ui.stop()
+    elif client.engine_is_ready():
+        ui.keep()
+    return waits
+
+
 def _ui(settings: Settings, folder: Path, port: int) -> Front:
-    arguments = ["-m", "dagster_webserver", "-h", HOST, "-p", str(port), "-w", str(folder / "workspace.yaml")]
+    arguments = [
+        "-m",
+        "cm_assets.orchestration.program",
+        "dagster-webserver",
+        "-h",
+        HOST,
+        "-p",
+        str(port),
+        "-w",
+        str(folder / "workspace.yaml"),
+    ]
     log = folder / "webserver.log"
     return Front("Dagster's UI", port, "/server_info", log, lambda: start(arguments, settings.home, log))
 
@@ -154,6 +193,14 @@ def _board(folder: Path, port: int, dagster_url: str) -> Front:
             )
 
     return Front("the board", port, "/healthz", log, begin)
+
+
+def _say(what: str) -> None:
+    """To people, or to whoever reads their machine's logs."""
+    if logging.getLogger().handlers:
+        log.info(what)
+    else:
+        typer.echo(what, err=True)
 
 
 def _port(wanted: int) -> int:

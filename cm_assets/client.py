@@ -23,7 +23,7 @@ from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import TransientFailure
 from cm_assets.models.disk import DiskUse
-from cm_assets.models.numbers import Numbers, StageNumbers
+from cm_assets.models.numbers import Numbers, StageNumbers, Told
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
@@ -32,9 +32,10 @@ from cm_assets.partitions import VideoId
 from cm_assets.policies import POST, PRODUCE, STAGES, backlog_rank
 from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
+from cm_assets.storage.deliveries import Deliveries
 from cm_assets.storage.disk import Disk, check, measure
 from cm_assets.storage.ledger import PostLedger
-from cm_assets.storage.spending import bills, spent
+from cm_assets.storage.spending import bills, spent, spent_on
 
 if TYPE_CHECKING:
     from cm_assets.lifecycle.arrivals import Arrivals
@@ -45,8 +46,11 @@ if TYPE_CHECKING:
     from cm_assets.storage.artifacts import ArtifactStore
     from cm_assets.storage.uploads import Uploads
 
-ENGINE_STARTS = 3
-"""How often an engine that dies is started again before that is an error."""
+ENGINE_STARTS = 5
+"""How often an engine that dies is started again, within `LASTING`, before that is an error."""
+
+LASTING = 600.0
+"""Seconds after which the start of an engine is forgotten."""
 
 
 UNFINISHED = frozenset({"failed", "partial", "cancelled"})
@@ -83,7 +87,7 @@ class Client:
         self.settings = settings
         self.database = Database(settings.database)
         self._disk = Disk(settings, self.database)
-        self._starts = 0
+        self._starts: list[float] = []
 
     def catalogue(self) -> Catalogue:
         """What can be asked for."""
@@ -498,6 +502,13 @@ class Client:
             dollars=dollars,
             tokens=tokens,
             engine=homes.somebody_works(self.settings, self.database),
+            looked=(now.timestamp() - looked) if (looked := self.database.cursor(homes.LOOKED)) else None,
+            dollars_today=float(spent_on(self.database, now)),
+            budget_today=None if self.settings.budget_per_day is None else float(self.settings.budget_per_day),
+            told={
+                name: Told(waiting=tally.waiting, given_up=tally.given_up)
+                for name, tally in Deliveries(self.database).tallies().items()
+            },
         )
 
     def _page(
@@ -645,29 +656,21 @@ class Client:
             return
         # A killed engine says for ever that it is ready: who believes it starts what the next one sweeps away.
         (folder / "ready").unlink(missing_ok=True)
+        homes.stands_by(self.settings, "")
         alone.release()
-        if self._starts >= ENGINE_STARTS:
+        self._starts = [at for at in self._starts if time.monotonic() - at < LASTING]
+        if len(self._starts) >= ENGINE_STARTS:
             raise TransientFailure(f"the engine does not stay up: see {folder / 'engine.log'}")
-        self._starts += 1
+        self._starts.append(time.monotonic())
         from cm_assets.orchestration.processes import start
 
         process = start(["-m", "cm_assets.orchestration.engine"], self.settings.home, folder / "engine.log")
         while process.poll() is None and not homes.engine_runs(self.settings):
             time.sleep(0.05)
 
-    def wait_until_ready(self, seconds: float) -> None:
-        """Wait until the engine takes work.
-
-        Raises:
-            TransientFailure: it did not in that time.
-        """
-        ready = homes.engine_folder(self.settings) / "ready"
-        deadline = time.monotonic() + seconds
-        while not ready.exists():
-            if time.monotonic() > deadline:
-                raise TransientFailure(f"the engine did not start: see {self.engine_log()}")
-            self.ensure_engine()
-            time.sleep(0.05)
+    def engine_is_ready(self) -> bool:
+        """Whether the home's engine takes work."""
+        return (homes.engine_folder(self.settings) / "ready").exists()
 
     def wait_until_gone(self, seconds: float) -> None:
         """Wait until no engine runs, because nobody needs it any more, or the time is up."""

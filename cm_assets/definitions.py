@@ -23,9 +23,13 @@ from cm_assets.policies import PLATFORMS
 from cm_assets.resources import ModelIOManager, Studio, footage, platforms, speakers, writers
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.away import be_patient
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
 from cm_assets.storage.uploads import Uploads
+
+DATABASE_PATIENCE = 6.0
+"""Seconds for which a step waits for its database; Dagster's storage tries five times."""
 
 
 def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = None) -> dg.Definitions:
@@ -36,6 +40,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         overrides: resources that take the place of those of the settings, by name.
     """
     wait_patiently()  # whichever executor a job has
+    be_patient(DATABASE_PATIENCE)
     store = ArtifactStore(settings.artifacts, settings.cache)
     database = Database(settings.database)
     ffmpeg = str(settings.ffmpeg or "")

@@ -54,6 +54,7 @@ _EXPECTED: Mapping[str, str] = {
     "footage_cache_bytes": _SIZE,
     "keep_days": _DAYS,
     "keep_intermediates_days": _DAYS,
+    "log_format": "must be text or json",
     "max_backlog": "must be a whole number, 1 to 10,000,000",
     "max_concurrent_runs": _COUNT,
     "max_disk": _SIZE,
@@ -166,6 +167,7 @@ class Settings(BaseSettings):
         keep_days: days after its end after which a whole video retires; None for never.
         max_disk: bytes, such as `50GB`, that the home and a local artifact store may take; None for no bound.
         min_free: bytes that stay free on their disks.
+        log_format: of what processes write about themselves: `text` for people, `json` for one object a line.
     """
 
     model_config = SettingsConfigDict(env_prefix="CM_", env_ignore_empty=True, frozen=True, extra="ignore")
@@ -210,6 +212,7 @@ class Settings(BaseSettings):
     keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
     min_free: Annotated[ByteSize, Field(ge=0)] = ByteSize(500_000_000)
+    log_format: Literal["text", "json"] = "text"
 
     @field_validator("database_url", mode="after")
     @classmethod

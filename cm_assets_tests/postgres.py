@@ -7,7 +7,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -36,25 +36,51 @@ def _as_its_user(command: list[str]) -> None:
     )
 
 
+class Server:
+    """A server that can be stopped, as when it is restarted or its machine dies, and started again.
+
+    Attributes:
+        address: without a database's name.
+    """
+
+    def __init__(self) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+        self.address = f"postgresql://cm@127.0.0.1:{port}"
+        self.folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
+        programs = _programs()
+        self._control = [str(programs / "pg_ctl"), "-D", str(self.folder), "-w"]
+        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        _as_its_user([str(programs / "initdb"), "-D", str(self.folder), "-U", "cm", "-A", "trust", "--no-sync"])
+
+    def start(self) -> None:
+        """Have it answer."""
+        _as_its_user([*self._control, "-o", self._options, "-l", str(self.folder / "log"), "start"])
+
+    def stop(self) -> None:
+        """Kill it as it stands."""
+        _as_its_user([*self._control, "-m", "immediate", "stop"])
+
+
+@contextmanager
+def a_server() -> Iterator[Server]:
+    """A running server of one's own."""
+    one = Server()
+    try:
+        one.start()
+        yield one
+    finally:
+        with suppress(subprocess.CalledProcessError):
+            one.stop()
+        shutil.rmtree(one.folder, ignore_errors=True)
+
+
 @contextmanager
 def server() -> Iterator[str]:
     """The address of a running server, without a database's name."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    programs = _programs()
-    folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
-    try:
-        _as_its_user([str(programs / "initdb"), "-D", str(folder), "-U", "cm", "-A", "trust", "--no-sync"])
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        control = [str(programs / "pg_ctl"), "-D", str(folder), "-w"]
-        _as_its_user([*control, "-o", options, "-l", str(folder / "log"), "start"])
-        try:
-            yield f"postgresql://cm@127.0.0.1:{port}"
-        finally:
-            _as_its_user([*control, "-m", "immediate", "stop"])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    with a_server() as one:
+        yield one.address
 
 
 def new_database(address: str) -> str:

@@ -56,7 +56,7 @@ def serving(home: Home) -> Iterator[Served]:
     """`cm up` until the end of the `with` block."""
     up = home.start("up", "--port", "0", "--web-port", "0")
     try:
-        assert until(lambda: "the board" in home.log(), 90), home.log()
+        assert until(lambda: "the board" in home.log(), 300), home.log()
         (url,) = re.findall(r"^(http://\S+)  the board$", home.log(), re.MULTILINE)
         yield Served(home, url, up)
     finally:

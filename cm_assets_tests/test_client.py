@@ -1,5 +1,7 @@
 """The client and the engine that it starts."""
 
+import time
+
 import pytest
 
 from cm_assets.client import Client
@@ -15,7 +17,7 @@ def test_an_engine_that_was_killed_is_not_taken_for_a_ready_one(home: Home, monk
     client = Client(Settings(home=home.path))
     ready = homes.engine_folder(client.settings) / "ready"
     ready.touch()
-    client._starts = 99  # no engine is to be started here
+    client._starts = [time.monotonic()] * 99  # no engine is to be started here
     with pytest.raises(TransientFailure, match="stay up"):
         client.ensure_engine()
     assert not ready.exists()

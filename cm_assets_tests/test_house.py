@@ -35,7 +35,7 @@ FLOORS = [
     {"media"},
     {"storage"},
     {"models"},
-    {"settings", "policies", "partitions"},
+    {"settings", "policies", "partitions", "logs"},
 ]
 LEVEL = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 

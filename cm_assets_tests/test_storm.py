@@ -68,7 +68,7 @@ class Storm:
         return holding(self.home, "orchestration.daemon")
 
     def a_webserver(self) -> list[psutil.Process]:
-        return holding(self.home, "dagster_webserver")
+        return holding(self.home, "dagster-webserver")
 
     def a_code_server(self) -> list[psutil.Process]:
         return holding(self.home, "grpc")

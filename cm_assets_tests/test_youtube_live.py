@@ -48,7 +48,7 @@ def channel(home: Home, server: YouTubeServer) -> Iterator[Home]:
     assert home.run("connect").stdout.splitlines()[0] == "youtube: @channel"
     up = home.start("up", "--port", "0")
     try:
-        assert until(lambda: "http://" in home.log(), 90), home.log()
+        assert until(lambda: "http://" in home.log(), 300), home.log()
         yield home
     finally:
         up.send_signal(signal.SIGINT)

@@ -4,13 +4,14 @@ Asset bodies do their work inside `Stages.run`; nothing else in this package cat
 """
 
 import errno
+import logging
 import random
 import shutil
 import signal
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -19,10 +20,14 @@ import dagster as dg
 
 from cm_assets.checks.finding import Finding, specs
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, AWAY_SINCE, RESUME_AT, WorkLog, stage_of
-from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, TransientFailure
+from cm_assets.logs import about
+from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, Seconds, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import DAY, STAGES, StagePolicy
-from cm_assets.storage.database import RETIRED, Database, Step
+from cm_assets.storage.away import is_away
+from cm_assets.storage.database import RETIRED, Database, Step, StoredRequest
+
+log = logging.getLogger("cm_assets.stage")
 
 videos = dg.DynamicPartitionsDefinition(name=PARTITIONS)
 
@@ -83,7 +88,11 @@ class Stage:
         now = time.monotonic()
         if now - self._told >= PROGRESS_INTERVAL:
             self._told = now
-            self._database.report_progress(self.video, self.name, Step(min(max(share, 0.0), 1.0), self._attempt))
+            try:
+                self._database.report_progress(self.video, self.name, Step(min(max(share, 0.0), 1.0), self._attempt))
+            except Exception as error:
+                if not is_away(error):  # nobody's work is lost because nobody can be told how far it is
+                    raise
 
 
 class Stages:
@@ -122,9 +131,13 @@ class Stages:
                 f"{video} is retired, and its id is never used again: choose another id", allow_retries=False
             )
         number = context.run.tags.get(ATTEMPT_TAG)
-        if number is not None and (stored is None or int(number) != stored.attempt):
-            # It was launched late by somebody who had been taken for dead.
-            raise dg.Failure("another run has taken its place", allow_retries=False)
+
+        def refuse_if_overtaken(stored: StoredRequest | None) -> None:
+            if number is not None and (stored is None or int(number) != stored.attempt):
+                # It was launched late by somebody who had been taken for dead, or is at work for such a one.
+                raise dg.Failure("another run has taken its place", allow_retries=False)
+
+        refuse_if_overtaken(stored)
         attempt = _op(context).retry_number + 1
         self._work.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
@@ -135,10 +148,14 @@ class Stages:
             step = Step(0.0, attempt)
             if isinstance(end, dg.RetryRequested):
                 step = Step(0.0, attempt, f"{name}: {_said(error)} (again in {end.seconds_to_wait or 0:.0f} s)")
-            self._database.end_attempt(video, name, step, _class_of(error), time.monotonic() - began)
+            kind = _class_of(error)
+            self._database.end_attempt(video, name, step, kind, _logged(name, began, kind, _said(error)))
             return end
 
+        bound = ExitStack()
+        bound.enter_context(about(video=video, stage=name, run=context.run.run_id, attempt=number or ""))
         try:
+            log.info("%s begins", name, extra={"try": attempt})
             self._database.report_progress(video, name, Step(0.0, attempt))
 
             def comes_back(failure: Failure) -> bool:
@@ -146,7 +163,8 @@ class Stages:
 
             with _time_limit(policy.time_limit):
                 yield Stage(video, name, folder, self._database, attempt, comes_back)
-            self._database.end_attempt(video, name, Step(1.0, attempt), "done", time.monotonic() - began)
+            refuse_if_overtaken(self._database.get(video))
+            self._database.end_attempt(video, name, Step(1.0, attempt), "done", _logged(name, began, "done"))
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")
             # Where there may be other runs, one of them goes on: several such attempts are more than a run may take.
@@ -159,6 +177,15 @@ class Stages:
             raise ending(said, _end(context, policy, said)) from error
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            bound.close()
+
+
+def _logged(stage: str, began: float, ended: str, why: str = "") -> Seconds:
+    """Write down how an attempt ended; how long it took."""
+    seconds = time.monotonic() - began
+    said = f"{stage} ended: {why}" if why else f"{stage} is done"
+    log.log(logging.WARNING if why else logging.INFO, said, extra={"ended": ended, "seconds": round(seconds, 3)})
+    return seconds
 
 
 def _class_of(error: Exception) -> str:

@@ -1,5 +1,6 @@
 """Accepting a request: judged whole before anything is stored, stored once however often it comes."""
 
+import logging
 import re
 import secrets
 import uuid
@@ -17,6 +18,8 @@ from cm_assets.models.upload import upload_id
 from cm_assets.partitions import VideoId
 from cm_assets.policies import PLATFORMS, backlog_rank
 from cm_assets.storage.database import RETIRED, Database, StoredRequest, Taken, UploadGone
+
+log = logging.getLogger("cm_assets.accepting")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ def accept(
             continue  # somebody else stored it between the look and the write: now it is found
         except UploadGone as gone:
             raise RequestError(missing(request, gone.ids)) from None
+        log.info("asked for by %s", source, extra={"video": stored.id})
         return Accepted(stored, repeated=False)
     raise RequestError([Problem("id", "is taken")], conflict=True)
 

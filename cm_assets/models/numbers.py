@@ -22,6 +22,18 @@ class StageNumbers(Model):
     seconds: Mapping[str, Seconds] = {}
 
 
+class Told(Model):
+    """How one endpoint of notifications fares.
+
+    Attributes:
+        waiting: events that it is yet to be told.
+        given_up: events that it was never told, of those that are remembered.
+    """
+
+    waiting: int = 0
+    given_up: int = 0
+
+
 class Numbers(Model):
     """A home in numbers.
 
@@ -32,6 +44,10 @@ class Numbers(Model):
         dollars: that the language model has cost, as far as its prices are known.
         tokens: that it has read and written, by `prompt` and `completion`.
         engine: whether anybody makes videos.
+        looked: seconds since whoever makes them last looked at what is wanted; None if nobody ever did.
+        dollars_today: that the language model has cost since midnight UTC.
+        budget_today: US dollars that it may cost in a day; None for any amount.
+        told: by endpoint of notifications.
     """
 
     states: Mapping[State, int]
@@ -40,3 +56,7 @@ class Numbers(Model):
     dollars: float
     tokens: Mapping[str, int]
     engine: bool
+    looked: Seconds | None = None
+    dollars_today: float = 0.0
+    budget_today: float | None = None
+    told: Mapping[str, Told] = {}

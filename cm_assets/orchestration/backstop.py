@@ -71,8 +71,8 @@ class Backstop:
         from cm_assets.orchestration.notifications import Notifier
         from cm_assets.orchestration.rounds import Rounds
 
-        if homes.engine_runs(self._settings):
-            return dg.SkipReason("the engine of this home (cm up, cm make) launches its videos")
+        if homes.engine_runs(self._settings) or homes.engine_host(self._settings, self._database):
+            return dg.SkipReason("an engine (cm up, cm make) launches the videos")
         if other_instances(self._database, cursor_of(WorkLog(context.instance))):
             return dg.SkipReason("the videos of this home are made by another Dagster instance: run cm up")
         if self._rounds is None:

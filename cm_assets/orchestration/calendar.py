@@ -218,7 +218,7 @@ def _request_date(
         problem = Problem("id", f"video {accepted.stored.id} is another date's: put the date or n into it")
         raise RequestError([planned.named(problem)], conflict=True)
     if not accepted.repeated:
-        log.info("%s: %s", key, accepted.stored.id)
+        log.info("%s: %s", key, accepted.stored.id, extra={"video": accepted.stored.id})
     return accepted
 
 

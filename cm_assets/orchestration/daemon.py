@@ -8,17 +8,17 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from cm_assets.orchestration.launcher import EARLY
+from cm_assets.orchestration.program import run
 
 
 def main() -> None:
     """Wait for the socket, then become the daemon. Arguments: the socket, then the daemon's own."""
     path, arguments = Path(sys.argv[1]), sys.argv[2:]
     os.environ[EARLY] = str(os.getpid())
-    program = entry_points(group="console_scripts")["dagster-daemon"].load()
+    entry_points(group="console_scripts")["dagster-daemon"].load()  # imports it meanwhile
     while not answers(path):
         time.sleep(0.05)
-    sys.argv = ["dagster-daemon", *arguments]
-    program()
+    run("dagster-daemon", arguments)
 
 
 def answers(path: Path) -> bool:

@@ -23,14 +23,19 @@ import psutil
 
 from cm_assets.lifecycle.projection import cursor_of, other_instances
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
+from cm_assets.models.base import Failure
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
 from cm_assets.orchestration.processes import start, sweep
+from cm_assets.orchestration.program import log_as_configured
+from cm_assets.orchestration.records import upgrade_records
 from cm_assets.orchestration.rounds import Rounds
 from cm_assets.orchestration.sqlite import kept_open, shared_files
+from cm_assets.orchestration.tenure import Tenure
 from cm_assets.settings import Settings
+from cm_assets.storage.away import is_away
 from cm_assets.storage.database import Database
 
 log = logging.getLogger("cm_assets.engine")
@@ -44,6 +49,12 @@ LOCK_LIMIT = 0.5
 START_LIMIT = 60.0
 """Seconds that the code server has to answer."""
 
+
+AWAY_LIMIT = 60.0
+"""Seconds for which an engine lives without its database; a new one can wait as well, and holds nothing old."""
+
+AWAY_EVERY = 10.0
+"""Seconds between two complaints about that."""
 
 LAST_WORDS = 2.0
 """Seconds in which an engine that ends tells what is left to tell; the next one tells the rest."""
@@ -60,6 +71,8 @@ class Engine:
         self._code_server: subprocess.Popen[bytes] | None = None
         self._daemon: subprocess.Popen[bytes] | None = None
         self._stopping = False
+        self._away_since = 0.0
+        self._complained = -AWAY_EVERY
 
     def run(self) -> int:
         """Run until nobody needs the engine; the exit code. 3: the home has an engine already."""
@@ -69,45 +82,21 @@ class Engine:
         lease = homes.lease(self._settings)
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        database = Database(self._settings.database)
+        tenure = Tenure(self._settings, database) if self._settings.on_postgres else None
         try:
             swept = sweep(self._settings.home, but=_self_and_parents())
             if swept:
                 log.warning("killed %d processes that an earlier engine had left", swept)
             # Nothing runs now, so all that lies here was left by a step that was killed.
             shutil.rmtree(self._settings.home / "work", ignore_errors=True)
-            with ExitStack() as stack:
-                instance = stack.enter_context(homes.open_instance(self._settings))
-                stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))
-                homes.set_pool_limits(instance)
-                self._start()
-                worklog = WorkLog(instance)
-                self._bury_the_dead(worklog)
-                self._wait_for_code_server()
-                launcher = stack.enter_context(Launcher(instance, self._socket))
-                database = Database(self._settings.database)
-                database.forget_progress()
-                # Whoever had claimed a launch was swept away.
-                database.release()
-                if other_instances(database, cursor_of(worklog)):
-                    log.warning("another Dagster instance has made videos of this home: what is open is made anew")
-                rounds = Rounds(self._settings, database, instance, launcher, home=self._settings.home)
-                notifier, told_enough = Notifier(database, self._settings.notify), threading.Event()
-                # A thread: whom it tells may be slow, and it need not hold up what is made.
-                telling = threading.Thread(target=notifier.run, args=(told_enough,), name="notifier", daemon=True)
-                telling.start()
-                (self._folder / "ready").touch()
-                log.info("ready")
-                while not self._stopping and not lease.take():
-                    self._supervise()
-                    rounds.go()
-                    time.sleep(TICK)
-                told_enough.set()
-                self._shut_down(worklog)
-                rounds.settle()
-                telling.join(1.0)
-                notifier.tick(LAST_WORDS)
+            if tenure is not None and not tenure.begin(lambda: self._stopping or lease.take()):
+                return 0
+            self._work(lease, database, tenure)
         finally:
             self._kill_all()
+            if tenure is not None:
+                tenure.end()
             shutil.rmtree(self._sockets, ignore_errors=True)
             (self._folder / "ready").unlink(missing_ok=True)
             lock.release()
@@ -115,8 +104,68 @@ class Engine:
             log.info("stopped")
         return 0
 
+    def _work(self, lease: homes.Lock, database: Database, tenure: Tenure | None) -> None:
+        """Be the engine until nobody needs one."""
+        with ExitStack() as stack:
+            instance = stack.enter_context(homes.open_instance(self._settings))
+            upgrade_records(instance)
+            stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))
+            homes.set_pool_limits(instance)
+            self._start()
+            worklog = WorkLog(instance)
+            self._bury_the_dead(worklog)
+            self._wait_for_code_server()
+            launcher = stack.enter_context(Launcher(instance, self._socket))
+            database.forget_progress()
+            # Whoever had claimed a launch was swept away.
+            database.release()
+            if other_instances(database, cursor_of(worklog)):
+                log.warning("another Dagster instance has made videos of this home: what is open is made anew")
+            rounds = Rounds(self._settings, database, instance, launcher, home=self._settings.home)
+            notifier, told_enough = Notifier(database, self._settings.notify), threading.Event()
+            # A thread: whom it tells may be slow, and it need not hold up what is made.
+            telling = threading.Thread(target=notifier.run, args=(told_enough,), name="notifier", daemon=True)
+            telling.start()
+            (self._folder / "ready").touch()
+            log.info("ready")
+            while not self._stopping and not lease.take():
+                self._supervise()
+                if tenure is not None:
+                    tenure.keep()
+                self._go(rounds)
+                time.sleep(TICK)
+            told_enough.set()
+            try:
+                self._shut_down(worklog)
+                rounds.settle()
+                telling.join(1.0)
+                notifier.tick(LAST_WORDS)
+            except Exception as error:
+                if not is_away(error):
+                    raise
+                log.warning("the database does not answer (%s): the next engine ends the runs", _name(error))
+
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self._stopping = True
+
+    def _go(self, rounds: Rounds) -> None:
+        """One look at everything; a database that is away is asked again."""
+        try:
+            rounds.go()
+        except Exception as error:
+            if not is_away(error):
+                raise
+            now = time.monotonic()
+            self._away_since = self._away_since or now
+            if now - self._away_since > AWAY_LIMIT:
+                raise
+            if now - self._complained > AWAY_EVERY:
+                self._complained = now
+                log.error("the database does not answer (%s); it is asked again", _name(error))  # noqa: TRY400
+        else:
+            if self._away_since:
+                log.info("the database answers again")
+            self._away_since, self._complained = 0.0, -AWAY_EVERY
 
     def _start(self) -> None:
         workspace = self._folder / "workspace.yaml"
@@ -133,7 +182,10 @@ class Engine:
     def _start_code_server(self) -> None:
         self._socket.unlink(missing_ok=True)
         self._code_server = start(
-            ["-m", "dagster", "api", "grpc", "-m", "cm_assets.definitions", "-s", str(self._socket)],
+            [
+                *("-m", "cm_assets.orchestration.program", "dagster"),
+                *("api", "grpc", "-m", "cm_assets.definitions", "-s", str(self._socket)),
+            ],
             self._settings.home,
             self._folder / "code-server.log",
         )
@@ -204,6 +256,11 @@ def _socket_folder(home: Path) -> Path:
     return folder
 
 
+def _name(error: BaseException) -> str:
+    """A database's words may hold its address."""
+    return type(error).__name__
+
+
 def _taken(lock: homes.Lock) -> bool:
     """Take the engine's lock; False if another engine has it. Whoever asks whether one runs has it for a moment."""
     deadline = time.monotonic() + LOCK_LIMIT
@@ -223,11 +280,13 @@ def main() -> None:
     """Run the engine of the home that the settings name."""
     settings = Settings()
     homes.prepare(settings)
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    logging.Formatter.converter = time.gmtime
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    log_as_configured(settings.log_format)
     os.environ[homes.MARKER] = str(settings.home)
-    sys.exit(Engine(settings).run())
+    try:
+        sys.exit(Engine(settings).run())
+    except Failure as failure:
+        log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+        sys.exit(1)
 
 
 if __name__ == "__main__":

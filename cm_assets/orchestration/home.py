@@ -5,6 +5,7 @@
 
 import fcntl
 import os
+import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,9 @@ POSTGRES = "CM_DAGSTER_POSTGRES_URL"
 
 BACKSTOP = "backstop"
 """Cursor that says when the sensor last went the rounds, in seconds since 1970."""
+
+LOOKED = "looked"
+"""Cursor that says when somebody last looked at what is wanted, in seconds since 1970."""
 
 BACKSTOP_LIMIT = 60
 """Seconds after which a sensor that was not seen again is taken for gone."""
@@ -138,9 +142,39 @@ def engine_runs(settings: Settings) -> bool:
     return True
 
 
+def stands_by(settings: Settings, why: str) -> None:
+    """Note that the home's engine waits, and why; with nothing to say, that it does not."""
+    path = engine_folder(settings) / "standby"
+    if why:
+        path.write_text(why)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def why_standing_by(settings: Settings) -> str:
+    """Why the home's engine waits for its turn; empty if it does not."""
+    try:
+        return (engine_folder(settings) / "standby").read_text()
+    except OSError:
+        return ""
+
+
+def engine_host(settings: Settings, database: "Database") -> str:
+    """The host whose engine makes the videos; empty if there is none."""
+    if settings.on_postgres:
+        from cm_assets.storage.leases import host_at_work
+
+        return host_at_work(database)
+    return socket.gethostname() if engine_runs(settings) else ""
+
+
 def somebody_works(settings: Settings, database: "Database") -> bool:
-    """Whether an engine lives in this home, or a sensor of Dagster's daemon does its work."""
-    return engine_runs(settings) or time.time() - database.cursor(BACKSTOP) < BACKSTOP_LIMIT
+    """Whether an engine works, or a sensor of Dagster's daemon does its work."""
+    return (
+        engine_runs(settings)
+        or bool(settings.on_postgres and engine_host(settings, database))
+        or time.time() - database.cursor(BACKSTOP) < BACKSTOP_LIMIT
+    )
 
 
 @contextmanager

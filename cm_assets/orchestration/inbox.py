@@ -116,7 +116,7 @@ class Inbox:
         except FileNotFoundError:
             return  # taken back by whoever dropped it
         else:
-            log.info("%s: %s", path.name, accepted.stored.id)
+            log.info("%s: %s", path.name, accepted.stored.id, extra={"video": accepted.stored.id})
             _move(path, self._folder / "accepted")
 
     def _refuse(self, path: Path, why: str) -> None:

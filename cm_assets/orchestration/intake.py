@@ -29,6 +29,7 @@ from cm_assets.lifecycle.plan import (
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.status import facts_of
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog, stages_of
+from cm_assets.logs import about
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
@@ -129,8 +130,8 @@ class Intake:
         for request, held in backlog:
             if room <= 0 or time.monotonic() < self._away_until:
                 break
-            if request.id not in active and self._advance(request, now, held=held):
-                room -= 1
+            with about(video=request.id):
+                room -= request.id not in active and self._advance(request, now, held=held)
 
     def settle(self) -> None:
         """Close what is done of that which was in flight when the runs were stopped; launches nothing.
@@ -143,9 +144,10 @@ class Intake:
             stored = self._database.get(video)
             if stored is None or not stored.wanted:
                 continue
-            step, _ = self._next(stored, datetime.now(UTC))
-            if isinstance(step, Done):
-                self._database.close(video, step.outcome, step.reason)
+            with about(video=video):
+                step, _ = self._next(stored, datetime.now(UTC))
+                if isinstance(step, Done):
+                    self._database.close(video, step.outcome, step.reason)
 
     def _next(self, stored: StoredRequest, now: datetime) -> tuple[Launch | Wait | Awaiting | Rejected | Done, Review]:
         """What is next for a video, and what people said of its render."""
@@ -211,7 +213,7 @@ class Intake:
         try:
             run_id = self._launcher.launch(step.job, step.stages, stored.id, tags, config)
         except CodeServerAway as away:
-            log.warning("%s: %s", stored.id, away)
+            log.warning("%s", away)
             self._database.release(stored.id, attempt)
             self._away_until = time.monotonic() + AWAY
             return False
@@ -222,9 +224,8 @@ class Intake:
             return False
         if run_id is not None:
             self._database.release(stored.id, attempt)
-        log.info(
-            "%s: %s of %s, run %s", stored.id, step.job, ", ".join(step.stages) or step.take_down, run_id or "to come"
-        )
+        what = ", ".join(step.stages) or step.take_down
+        log.info("%s of %s, run %s", step.job, what, run_id or "to come", extra={"attempt": attempt})
         return True
 
     def _answer(self, video: str, review: Review) -> dict[str, Any]:
@@ -289,7 +290,8 @@ class Intake:
         for video, run in active.items():
             stored = self._database.get(video)
             if stored is not None and stored.outcome == "cancelled":
-                self._cancel(run)
+                with about(video=video, run=run.run_id):
+                    self._cancel(run)
 
     def _cancel(self, run: dg.DagsterRun) -> None:
         """End a run now. A killed step leaves nothing half made, so there is nothing to wait for."""

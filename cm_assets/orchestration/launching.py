@@ -18,6 +18,8 @@ from dagster._core.workspace.load_target import GrpcServerTarget
 from dagster_graphql.schema import create_schema
 
 from cm_assets.lifecycle.worklog import PARTITION_TAG, VIDEO_TAG
+from cm_assets.storage.away import NAMES as DATABASE_AWAY
+from cm_assets.storage.away import is_away
 
 LOCATION = "cm_assets"
 REPOSITORY = "__repository__"
@@ -43,6 +45,8 @@ def _is_away(answer: Mapping[str, Any]) -> bool:
     """Whether a refusal only says that nobody is there to ask."""
     kind, said = answer["__typename"], str(answer.get("message", ""))
     if kind == "PipelineNotFoundError":  # the jobs are ours and there: what is not there is who knows them
+        return True
+    if answer.get("className") in DATABASE_AWAY:
         return True
     names = {one.__name__: f"{one.__module__}.{one.__name__}:" for one in _AWAY}
     # A launch of some stages is refused as no subset, with the error in words.
@@ -121,8 +125,11 @@ class Launcher:
                 query, context_value=self._context.create_request_context(), variable_values=dict(variables)
             )
         )
-        if any(isinstance(error.original_error, _AWAY) for error in result.errors or ()):
-            raise self._away()
+        for error in result.errors or ():
+            if isinstance(error.original_error, _AWAY):
+                raise self._away()
+            if error.original_error is not None and is_away(error.original_error):
+                raise error.original_error
         if result.errors or result.data is None:
             raise LaunchFailed("; ".join(str(error) for error in result.errors or ()))
         return dict(result.data)

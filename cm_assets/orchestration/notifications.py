@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import UTC, datetime, timedelta
 
 from cm_assets.engines.notifying.endpoint import Endpoint, Refused
+from cm_assets.logs import about
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure, Seconds, TransientFailure
 from cm_assets.storage.database import Database
 from cm_assets.storage.deliveries import Deliveries, Delivery
@@ -131,7 +132,8 @@ class Notifier:
         endpoint = Endpoint(name, self._variables)
         try:
             while delivery := self._deliveries.claim(name, now := self._now(), now + CLAIM):
-                self._send(endpoint, delivery)
+                with about(video=delivery.event.video_id, endpoint=name):
+                    self._send(endpoint, delivery)
         except Exception:
             log.exception("telling %s went wrong; it is tried again", name)
 

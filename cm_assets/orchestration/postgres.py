@@ -30,6 +30,7 @@ from dagster_postgres import (
 from dagster_postgres.utils import pg_url_from_config
 
 from cm_assets.orchestration.pools import Pools
+from cm_assets.storage.away import connected
 
 RECYCLE = 600
 """Seconds after which a kept connection is opened anew: some networks forget the idle ones."""
@@ -53,9 +54,10 @@ def _engine(url: str) -> sa.Engine:
     )
 
     @sa.event.listens_for(engine, "do_connect")
-    def _choose_schema(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> None:
+    def _connect(dialect: sa.Dialect, _record: object, arguments: Any, options: dict[str, Any]) -> object:
         if _search_path:
             options["options"] = f"-c search_path={_search_path[0]}"
+        return connected(lambda: dialect.connect(*arguments, **options))
 
     os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
     return engine

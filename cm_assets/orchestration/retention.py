@@ -14,6 +14,7 @@ import dagster as dg
 
 from cm_assets.lifecycle.retirement import NotToBeRetired, must_stay, tombstone
 from cm_assets.lifecycle.worklog import PARTITION_TAG, Made, WorkLog
+from cm_assets.logs import about
 from cm_assets.models.disk import size
 from cm_assets.models.request import working_title
 from cm_assets.orchestration.forgetting import forget_reports, forget_run
@@ -206,11 +207,12 @@ class Retention:
             last = page[-1]
 
     def _tried(self, act: Callable[..., bool], stored: StoredRequest, *arguments: str) -> bool:
-        try:
-            return act(stored, *arguments)
-        except Exception as error:  # noqa: BLE001 - what a store cannot remove must hold up no other video
-            log.warning("%s stays for now: %s: %s", stored.id, type(error).__name__, error)
-            return False
+        with about(video=stored.id):
+            try:
+                return act(stored, *arguments)
+            except Exception as error:  # noqa: BLE001 - what a store cannot remove must hold up no other video
+                log.warning("%s stays for now: %s: %s", stored.id, type(error).__name__, error)
+                return False
 
     def _retire(self, stored: StoredRequest, reason: str) -> bool:
         try:

@@ -1,5 +1,7 @@
 """What somebody must look at again and again: the inbox, the calendar, what is wanted, what has expired, the disk."""
 
+import logging
+import time
 from datetime import datetime
 from pathlib import Path
 
@@ -9,17 +11,24 @@ from cm_assets.lifecycle.arrivals import sweep
 from cm_assets.lifecycle.catalogue import catalogue
 from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.models.base import PermanentFailure
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.calendar import Calendar
 from cm_assets.orchestration.disk import DiskWatch
 from cm_assets.orchestration.inbox import Inbox
 from cm_assets.orchestration.intake import Intake, Launcher
 from cm_assets.orchestration.retention import Retention, Retirement
+from cm_assets.resources import vault
 from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
 from cm_assets.storage.uploads import Uploads
+
+NOTE_EVERY = 10.0
+"""Seconds between two notes that somebody looks."""
+
+log = logging.getLogger("cm_assets.rounds")
 
 
 class Rounds:
@@ -46,6 +55,7 @@ class Rounds:
         store = ArtifactStore(settings.artifacts, settings.cache)
         disk = Disk(settings, database)
         sweep(settings.incoming)
+        _reseal(settings)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
         self._calendar = Calendar(
             settings.calendar_file,
@@ -71,6 +81,8 @@ class Rounds:
             keep_days=settings.keep_days,
             uploads=Uploads(database, store),
         )
+        self._database = database
+        self._noted = -NOTE_EVERY
         self._watch = DiskWatch(settings, database, store, disk)
 
     def go(self, now: datetime | None = None) -> None:
@@ -84,7 +96,21 @@ class Rounds:
         self._intake.tick(now)
         self._retention.tick()
         self._watch.tick()
+        if time.monotonic() - self._noted > NOTE_EVERY:
+            self._noted = time.monotonic()
+            self._database.move_cursor(homes.LOOKED, int(time.time()))
 
     def settle(self) -> None:
         """Close what is done when the runs have been stopped; launches nothing."""
         self._intake.settle()
+
+
+def _reseal(settings: Settings) -> None:
+    """Have the tokens of accounts sealed with the newest key, so that older ones need not be kept."""
+    try:
+        count = vault(settings).reseal()
+    except PermanentFailure as failure:
+        log.error("%s", failure)  # noqa: TRY400 - the message is the whole story
+    else:
+        if count:
+            log.info("the tokens of %d accounts are sealed with the first key of CM_SECRET_KEY now", count)

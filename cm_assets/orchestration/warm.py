@@ -8,12 +8,12 @@ its guard ends all that it started and says so to Dagster.
 
 import ctypes
 import json
+import logging
 import os
 import signal
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -25,8 +25,12 @@ import psutil
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
+from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.sqlite import files_of_run, kept_open
 from cm_assets.orchestration.workers import Worker
+from cm_assets.settings import Settings
+
+log = logging.getLogger("cm_assets.warm")
 
 GRACE = 3.0
 """Seconds that a worker has between being asked to end and being made to."""
@@ -40,6 +44,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the processes above
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever is printed goes to the log
+    log_as_configured(Settings().log_format)
     program = entry_points(group="console_scripts")["dagster"].load()
     _prepare(sys.argv[1:])
     print(json.dumps({"ready": os.getpid()}), file=answers)
@@ -173,8 +178,8 @@ def _returned(work: Callable[[], Any]) -> int:
         work()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's frames
-        traceback.print_exc()
+    except BaseException:
+        log.exception("a run's process was ended by an error")
         return 1
     return 0
 

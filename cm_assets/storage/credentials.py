@@ -19,7 +19,7 @@ from cm_assets.models.base import PermanentFailure, Seconds
 from cm_assets.storage.database import Database
 
 if TYPE_CHECKING:
-    from cryptography.fernet import MultiFernet
+    from cryptography.fernet import Fernet, MultiFernet
 
 KEY_FILE = "secret.key"
 
@@ -115,6 +115,41 @@ class Credentials:
         with self._database.writing() as connection:
             return bool(connection.execute(credentials.update().where(here & same).values(row)).rowcount)
 
+    def outdated(self) -> list[tuple[str, str]]:
+        """The platforms and accounts whose tokens are not sealed with the first key: the others are needed for them.
+
+        Raises:
+            PermanentFailure: a key is none.
+        """
+        import sqlalchemy as sa
+        from cryptography.fernet import InvalidToken
+
+        from cm_assets.storage.tables import credentials
+
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                sa.select(credentials).order_by(credentials.c.platform, credentials.c.account)
+            ).all()
+        found = []
+        for row in rows:
+            try:
+                self._ciphers()[0].decrypt(row.sealed.encode())
+            except InvalidToken:
+                found.append((row.platform, row.account))
+        return found
+
+    def reseal(self) -> int:
+        """Seal with the first key what another one sealed; how many accounts. Those that are just renewed come later.
+
+        Raises:
+            PermanentFailure: one was sealed with a key that is not here.
+        """
+        count = 0
+        for platform, account in self.outdated():
+            with self.renewing(platform, account) as renewal:
+                count += renewal is not None and renewal.store(renewal.secret)
+        return count
+
     def remove(self, platform: str, account: str) -> bool:
         """Forget an account; whether it was there."""
         from cm_assets.storage.tables import credentials
@@ -139,11 +174,16 @@ class Credentials:
         return opened
 
     def _cipher(self) -> "MultiFernet":
-        from cryptography.fernet import Fernet, MultiFernet
+        from cryptography.fernet import MultiFernet
+
+        return MultiFernet(self._ciphers())
+
+    def _ciphers(self) -> "list[Fernet]":
+        from cryptography.fernet import Fernet
 
         keys = [key.strip() for key in (self._keys or self._key_of_the_home()).split(",") if key.strip()]
         try:
-            return MultiFernet([Fernet(key) for key in keys])
+            return [Fernet(key) for key in keys]
         except ValueError:
             raise PermanentFailure(
                 "CM_SECRET_KEY is no key: make one with python -c "

@@ -18,15 +18,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cm_assets.models.base import PermanentFailure
 from cm_assets.partitions import VideoId
 from cm_assets.policies import POST
+from cm_assets.storage.away import connected
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
     from cm_assets.models.event import Event
 
-HEAD = "0012"
+log = logging.getLogger("cm_assets.database")
+
+HEAD = "0013"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D
@@ -104,6 +108,10 @@ class Taken(Exception):
     """The id or the (source, key) is in the database already."""
 
 
+class NewerDatabase(PermanentFailure):
+    """The tables are those of a newer version of this project."""
+
+
 class UploadGone(Exception):
     """A request names uploads that there are none of, or no more.
 
@@ -138,15 +146,25 @@ class Database:
         return engine
 
     def migrate(self, engine: "sa.Engine") -> None:
-        """Make the tables what this version needs, if they are not."""
+        """Make the tables what this version needs, if they are not.
+
+        Raises:
+            NewerDatabase: a newer version has changed them; nothing was changed.
+        """
         import sqlalchemy as sa
 
         # Dagster's own migrations may live in the same Postgres database, and call their table so.
         versions = "alembic_version" if engine.dialect.name == "sqlite" else "cm_version"
         if sa.inspect(engine).has_table(versions):
             with engine.connect() as connection:
-                if connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(versions))) == HEAD:
-                    return
+                there = connection.scalar(sa.select(sa.column("version_num")).select_from(sa.table(versions)))
+            if there == HEAD:
+                return
+            if there is not None and there > HEAD:
+                raise NewerDatabase(
+                    f"the database was changed by a newer cm_assets ({there}; this one knows {HEAD}): install that "
+                    "version again, or restore a backup from before; nothing was changed"
+                )
         from alembic import command
         from alembic.config import Config
 
@@ -483,6 +501,8 @@ class Database:
             connection.execute(progress.delete().where(progress.c.video_id == video))
             if changed.rowcount > 0:
                 record(connection, [ended(connection, video, outcome, reason, stage)])
+        if changed.rowcount > 0:
+            log.info("it is %s%s", outcome, f": {reason}" if reason else "", extra={"video": video})
         return changed.rowcount > 0
 
     def retire(self, video: VideoId, outcome: str, tombstone: Mapping[str, Any], reason: str) -> bool:
@@ -758,11 +778,16 @@ def _server_engine(database: Database) -> "sa.Engine":
     if engine is None:
         # Errors show no parameters: the address of an upload is one, and whoever has it can write there.
         engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True)
+        sa.event.listen(engine, "do_connect", _wait_for_server)
         database.migrate(engine)
         # A fork opens connections of its own.
         os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))
         _server_engines[database.url] = engine
     return engine
+
+
+def _wait_for_server(dialect: "sa.Dialect", _record: object, arguments: Any, options: Any) -> object:
+    return connected(lambda: dialect.connect(*arguments, **options))
 
 
 def _prepare_sqlite(connection: Any, _record: object) -> None:

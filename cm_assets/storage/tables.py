@@ -201,6 +201,15 @@ stage_totals = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
 )
 
+leases = sa.Table(
+    "leases",
+    metadata,
+    sa.Column("name", sa.String(32), primary_key=True),
+    sa.Column("holder", sa.String(32), nullable=False),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("held_until", sa.Float, nullable=False),
+)
+
 uploads = sa.Table(
     "uploads",
     metadata,

@@ -1,5 +1,6 @@
 """`/metrics`, for Prometheus: counted when it is asked for, from the database, whoever does the work."""
 
+import logging
 import time
 from collections.abc import Iterator
 
@@ -13,11 +14,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from cm_assets.models.disk import DiskUse
 from cm_assets.models.numbers import Numbers
 from cm_assets.models.status import STATES
+from cm_assets.partitions import is_video_id
 from cm_assets.web.house import AnyCaller, HouseOf
 from cm_assets.web.problems import described
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
 """Seconds."""
+
+UNLOGGED = frozenset({"/healthz", "/readyz", "/metrics", "/static", "/live", "/board/{id}/live"})
+"""Routes that are asked for by machines and pages, again and again."""
+
+log = logging.getLogger("cm_assets.access")
 
 router = APIRouter(tags=["health"])
 
@@ -63,7 +70,14 @@ class Stopwatch:
             # What leads nowhere is anybody's text.
             route = getattr(scope.get("route"), "path", "")
             method = scope["method"] if route else ""
-            self._seconds.labels(method, route, str(status)).observe(time.monotonic() - began)
+            seconds = time.monotonic() - began
+            self._seconds.labels(method, route, str(status)).observe(seconds)
+            # Those that ask all the time are in the numbers.
+            if route not in UNLOGGED or status >= 500:
+                video = str(scope.get("path_params", {}).get("id", ""))
+                of = {"video": video} if is_video_id(video) and not route.startswith("/uploads") else {}
+                what = {"status": status, "seconds": round(seconds, 4), **of}
+                log.info("%s %s", method or "?", route or "(no such page)", extra=what)
 
 
 class _Home(Collector):
@@ -96,9 +110,28 @@ class _Home(Collector):
         for kind, count in numbers.tokens.items():
             tokens.add_metric([kind], count)
         yield tokens
+        yield GaugeMetricFamily(
+            "cm_llm_cost_today_dollars", "What it has cost since midnight UTC.", numbers.dollars_today
+        )
+        if numbers.budget_today is not None:
+            yield GaugeMetricFamily("cm_llm_budget_day_dollars", "What it may cost in a day.", numbers.budget_today)
         yield GaugeMetricFamily("cm_engine_up", "Whether anybody makes videos.", float(numbers.engine))
+        if numbers.looked is not None:
+            yield GaugeMetricFamily(
+                "cm_engine_looked_seconds", "Since it last looked at what is wanted.", numbers.looked
+            )
+        untold = GaugeMetricFamily("cm_notifications_waiting", "Events to be told.", labels=["endpoint"])
+        lost = GaugeMetricFamily("cm_notifications_given_up", "Events that were never told.", labels=["endpoint"])
+        for endpoint, told in numbers.told.items():
+            untold.add_metric([endpoint], told.waiting)
+            lost.add_metric([endpoint], told.given_up)
+        yield from (untold, lost)
         disk = GaugeMetricFamily("cm_disk_bytes", "What the home takes.", labels=["part"])
         for part, size in self._disk.parts.items():
             disk.add_metric([part], size)
         yield disk
         yield GaugeMetricFamily("cm_disk_free_bytes", "What is free on its disks.", self._disk.free)
+        yield GaugeMetricFamily("cm_disk_least_free_bytes", "What is to stay free on them.", self._disk.least_free)
+        if self._disk.limit is not None:
+            yield GaugeMetricFamily("cm_disk_limit_bytes", "What the home may take.", self._disk.limit)
+        yield GaugeMetricFamily("cm_disk_full", "Whether there is no room for another video.", bool(self._disk.full))

@@ -7,11 +7,13 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
 
 from cm_assets.client import NotPosted, NotToBeReviewed, UnknownVideo
 from cm_assets.lifecycle.documents import Problem, RequestError
 from cm_assets.models.base import AskedToWait, Model
 from cm_assets.models.disk import DiskFull
+from cm_assets.storage.away import is_away
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -110,6 +112,12 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(DiskFull)
     def _(_request: Request, full: DiskFull) -> JSONResponse:
         return problem(507, str(full))
+
+    @app.exception_handler(SQLAlchemyError)
+    def _(_request: Request, error: SQLAlchemyError) -> JSONResponse:
+        if not is_away(error):
+            raise error
+        return problem(503, "the database does not answer; ask again", headers={"Retry-After": "5"})
 
     @app.exception_handler(AskedToWait)
     def _(_request: Request, wait: AskedToWait) -> JSONResponse:

@@ -16,8 +16,12 @@ from cm_assets.web.security import is_loopback
 
 def refusal(settings: Settings, host: str) -> str:
     """Why the server must not be reached at an address; empty if it may."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     database = Database(settings.database)
     try:
+        with suppress(SQLAlchemyError):  # one that is away comes back; one of a newer version is told
+            database.count_open()
         if is_loopback(host) or Tokens(database).all():
             return ""
     finally:
@@ -42,14 +46,17 @@ def serve(settings: Settings, host: str, port: int, ready: Callable[[str], None]
     """
     import uvicorn
 
+    from cm_assets import logs
     from cm_assets.web.app import create_app
 
+    logs.configure(settings.log_format)
     # uvicorn sends itself the signal again when it has ended: to be told to end is no failure.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.create_server((host, port), family=family, backlog=256)
     config = uvicorn.Config(
         create_app(settings),
+        log_config=None,
         log_level="warning",
         access_log=False,
         server_header=False,

@@ -1,5 +1,6 @@
 """Telling endpoints, over real connections to a server that is as bad as servers are."""
 
+import base64
 import io
 import logging
 from collections.abc import Iterator
@@ -59,6 +60,16 @@ def test_a_webhook_is_signed_as_the_standard_says(server: WebhookServer) -> None
     assert got.id == EVENT.id
     assert got.headers["content-type"] == "application/json"
     assert got.body == EVENT.body()
+
+
+def test_two_secrets_sign_side_by_side_so_that_one_can_be_renewed(server: WebhookServer) -> None:
+    old = "whsec_" + base64.b64encode(b"o" * 32).decode()
+    for secret in (f"{old},{server.secret}", f"{server.secret}, {old}"):
+        post(server.url, secret, EVENT, now(), private=True)
+    assert server.forged == 0
+    assert Endpoint("ops", server.variables("ops", SECRET=f"{old}, {server.secret}")).wrong() == []
+    (problem,) = Endpoint("ops", server.variables("ops", SECRET=f"{old},short")).wrong()
+    assert "CM_NOTIFY_OPS_SECRET is no webhook secret" in problem
 
 
 def test_the_server_is_no_judge_that_takes_everything(server: WebhookServer) -> None:

@@ -5,8 +5,12 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from cryptography.fernet import Fernet
 
 from cm_assets import storage
+from cm_assets.models.base import PermanentFailure
+from cm_assets.orchestration.rounds import _reseal
+from cm_assets.settings import Settings
 from cm_assets.storage.credentials import Credentials
 from cm_assets.storage.database import Database
 from cm_assets.storage.tables import credentials
@@ -78,3 +82,31 @@ def test_a_home_of_the_eighth_version_keeps_its_accounts(tmp_path: Path) -> None
         assert renewal is not None
         assert renewal.secret == {"access_token": "old"}
     database.dispose()
+
+
+def test_after_the_accounts_are_sealed_anew_the_old_key_can_go(database: Database, tmp_path: Path) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    before = Credentials(database, tmp_path, old)
+    for name in ("a", "b"):
+        before.put("youtube", name, {"access_token": name})
+    both = Credentials(database, tmp_path, f"{new},{old}")
+    assert both.outdated() == [("youtube", "a"), ("youtube", "b")]
+    with both.renewing("youtube", "b") as renewal:
+        assert both.reseal() == 1, "one that is just renewed is its renewer's"
+        assert renewal is not None
+        assert renewal.store({"access_token": "b2"}), "and what that one stores counts"
+    assert both.outdated() == []
+    assert both.reseal() == 0
+    after = Credentials(database, tmp_path, new)
+    assert [after.get("youtube", name) for name in ("a", "b")] == [{"access_token": "a"}, {"access_token": "b2"}]
+    with pytest.raises(PermanentFailure, match="another key"):
+        before.get("youtube", "a")
+
+
+def test_an_engine_seals_them_anew_when_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old, new = (Fernet.generate_key().decode() for _ in range(2))
+    settings = Settings(home=tmp_path / "home")
+    Credentials(Database(settings.database), settings.home, old).put("youtube", "a", {"access_token": "a"})
+    monkeypatch.setenv("CM_SECRET_KEY", f"{new},{old}")
+    _reseal(settings)
+    assert Credentials(Database(settings.database), settings.home, new).get("youtube", "a") == {"access_token": "a"}

@@ -166,6 +166,21 @@ def test_a_signed_webhook_needs_no_token_and_its_id_is_its_key(site: Site, monke
     assert site.http.post("/new-video", content=body, headers=signed(body, "msg-2")).status_code == 202
 
 
+def test_a_secret_is_renewed_without_a_webhook_that_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    new = "whsec_" + base64.b64encode(b"n" * 32).decode()
+    monkeypatch.setenv("CM_WEBHOOK_SECRET", f"{new}, {SECRET}")
+    site.token("review")
+    site.house.doorman.forget()
+    for number, secret in enumerate((SECRET, new)):
+        body = json.dumps(SCENES | {"id": f"by-{number}"}).encode()
+        headers = signed(body, f"msg-{number}", secret=secret) | {"content-type": "application/json"}
+        assert site.http.post("/videos", content=body, headers=headers).status_code == 202
+    monkeypatch.setenv("CM_WEBHOOK_SECRET", new)
+    body = json.dumps(SCENES | {"id": "too-late"}).encode()
+    headers = signed(body, "msg-9") | {"content-type": "application/json"}
+    assert site.http.post("/videos", content=body, headers=headers).status_code == 401
+
+
 def test_a_webhook_that_is_not_rightly_signed_is_refused(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     body = json.dumps(SCENES).encode()
     assert site.http.post("/new-video", content=body, headers=signed(body)).status_code == 401

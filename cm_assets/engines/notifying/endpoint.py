@@ -73,7 +73,8 @@ class Endpoint:
                 f"{self.variable('URL')} is not set: the address of a webhook, or of a service of apprise's"
             )
         elif self.is_webhook:
-            if (problem := _wrong_secret(self._value("SECRET"))) is not None:
+            found = map(_wrong_secret, self._value("SECRET").split(","))
+            if problem := next(filter(None, found), None):
                 problems.append(f"{self.variable('SECRET')} {problem}; make one with {MAKE_ONE}")
         elif ":" not in url:
             problems.append(f"{self.variable('URL')} is no address: it has no scheme, such as https: or mailto:")
@@ -130,6 +131,7 @@ def _event_names(text: str) -> set[str]:
 
 
 def _wrong_secret(secret: str) -> str | None:
+    secret = secret.strip()
     if not secret:
         return "is not set: webhooks are signed"
     kind, _, encoded = secret.partition("_")

@@ -30,7 +30,7 @@ def post(url: str, secret: str, event: Event, now: datetime, *, private: bool = 
 
     Args:
         url: where to.
-        secret: `whsec_...`.
+        secret: `whsec_...`; several, apart by commas, sign side by side, which is how one is renewed.
         event: what to tell.
         now: the time of this attempt, UTC.
         private: whether its host may be one of our own network.
@@ -49,7 +49,7 @@ def post(url: str, secret: str, event: Event, now: datetime, *, private: bool = 
         "user-agent": "cm_assets",
         "webhook-id": event.id,
         "webhook-timestamp": str(int(now.timestamp())),
-        "webhook-signature": Webhook(secret).sign(event.id, now, body),
+        "webhook-signature": " ".join(Webhook(one).sign(event.id, now, body) for one in secrets_of(secret)),
     }
     try:
         answer = asyncio.run(_head(url, body.encode(), headers, limit, private=private))
@@ -63,6 +63,11 @@ def post(url: str, secret: str, event: Event, now: datetime, *, private: bool = 
     except httpx.HTTPError:
         raise TransientFailure("broke the connection off") from None
     _judge(answer)
+
+
+def secrets_of(text: str) -> list[str]:
+    """The secrets of a variable that may hold several."""
+    return [one.strip() for one in text.split(",") if one.strip()]
 
 
 def _judge(answer: httpx.Response) -> None:
