@@ -27,7 +27,7 @@ from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
-from cm_assets.orchestration.processes import start, sweep
+from cm_assets.orchestration.processes import start, sweep, sweep_work
 from cm_assets.orchestration.rounds import Rounds
 from cm_assets.orchestration.sqlite import kept_open, shared_files
 from cm_assets.settings import Settings
@@ -73,8 +73,7 @@ class Engine:
             swept = sweep(self._settings.home, but=_self_and_parents())
             if swept:
                 log.warning("killed %d processes that an earlier engine had left", swept)
-            # Nothing runs now, so all that lies here was left by a step that was killed.
-            shutil.rmtree(self._settings.home / "work", ignore_errors=True)
+            sweep_work(self._settings.home / "work")
             with ExitStack() as stack:
                 instance = stack.enter_context(homes.open_instance(self._settings))
                 stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))

@@ -2,9 +2,11 @@
 
 import os
 import socket
+import traceback
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
 
@@ -79,3 +81,15 @@ def started(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.3f}"
     except psutil.NoSuchProcess:
         return None
+
+
+def returned(work: Callable[[], Any]) -> int:
+    """The exit code of a fork's work, which may exit by itself or fail."""
+    try:
+        work()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # noqa: BLE001 - nothing may unwind into the parent's frames
+        traceback.print_exc()
+        return 1
+    return 0
