@@ -75,7 +75,7 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
         url: of the broker.
         lease: seconds that a worker has for a step.
     """
-    from kombu.entity import Queue
+    from kombu.entity import Exchange, Queue
 
     keepalive = {"TCP_KEEPIDLE": HEARTBEAT, "TCP_KEEPINTVL": HEARTBEAT // 2, "TCP_KEEPCNT": 2}
     transport: dict[str, Any] = {"confirm_publish": True, "read_timeout": PATIENCE, "write_timeout": PATIENCE}
@@ -111,7 +111,13 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
         "worker_hijack_root_logger": True,
         "task_create_missing_queues": False,
         "task_queues": [
-            Queue(name, durable=True, queue_arguments=dict(arguments))  # type: ignore[no-untyped-call]
+            Queue(  # type: ignore[no-untyped-call]
+                name,
+                Exchange(name, type="direct"),  # type: ignore[no-untyped-call]
+                routing_key=name,
+                durable=True,
+                queue_arguments=dict(arguments),
+            )
             for name in QUEUES
         ],
         "task_default_queue": QUEUES[0],
