@@ -37,20 +37,26 @@ def _as_its_user(command: list[str]) -> None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The address of a running server, without a database's name."""
+def server(host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of a running server, without a database's name.
+
+    Args:
+        host: the address that it listens at, one of this machine's.
+    """
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind((host, 0))
         port = probe.getsockname()[1]
     programs = _programs()
     folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
     try:
         _as_its_user([str(programs / "initdb"), "-D", str(folder), "-U", "cm", "-A", "trust", "--no-sync"])
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        with (folder / "pg_hba.conf").open("a") as access:
+            access.write("host all all samenet trust\n")  # of the bridge that some tests make
+        options = f"-p {port} -c listen_addresses={host} -c unix_socket_directories={folder} -c fsync=off"
         control = [str(programs / "pg_ctl"), "-D", str(folder), "-w"]
         _as_its_user([*control, "-o", options, "-l", str(folder / "log"), "start"])
         try:
-            yield f"postgresql://cm@127.0.0.1:{port}"
+            yield f"postgresql://cm@{host}:{port}"
         finally:
             _as_its_user([*control, "-m", "immediate", "stop"])
     finally:

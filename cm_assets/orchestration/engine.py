@@ -77,7 +77,7 @@ class Engine:
             with ExitStack() as stack:
                 instance = stack.enter_context(homes.open_instance(self._settings))
                 stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))
-                homes.set_pool_limits(instance)
+                homes.set_pool_limits(instance, self._settings)
                 self._start()
                 worklog = WorkLog(instance)
                 self._bury_the_dead(worklog)

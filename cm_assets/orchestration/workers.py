@@ -5,6 +5,7 @@ import socket
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Self
 
@@ -22,7 +23,8 @@ class Worker:
         host: where it runs: the host's name and, on Linux, the pid name space.
         guard: pid of the process that watches the worker and ends what it leaves behind.
         pid: of the worker.
-        started: when the worker started, in the kernel's own count; pids come round again within hours.
+        started: when the worker started, in the kernel's own count, and since which start of the machine; pids come
+            round again within hours, and after a restart both may.
     """
 
     host: str
@@ -67,11 +69,11 @@ def here() -> str:
 
 
 def started(pid: int) -> str | None:
-    """When a living process started, in ticks since boot where the kernel says so; None for the dead and zombies."""
+    """When a living process started, in ticks since which boot where the kernel says so; None for the dead, zombies."""
     try:
         # The command may hold spaces and brackets, so count from its end: state is field 3, the start time field 22.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in {"Z", "X"} else fields[19]
+        return None if fields[0] in {"Z", "X"} else f"{fields[19]}@{_boot()}"
     except OSError:
         pass
     if Path("/proc/self/stat").exists():
@@ -81,6 +83,15 @@ def started(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.3f}"
     except psutil.NoSuchProcess:
         return None
+
+
+@cache
+def _boot() -> str:
+    """This start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
 
 
 def returned(work: Callable[[], Any]) -> int:

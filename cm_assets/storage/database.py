@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from cm_assets.partitions import VideoId
 from cm_assets.policies import POST
+from cm_assets.storage.holds import CLIENT_KEEPALIVE
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -757,7 +758,7 @@ def _server_engine(database: Database) -> "sa.Engine":
     engine = _server_engines.get(database.url)
     if engine is None:
         # Errors show no parameters: the address of an upload is one, and whoever has it can write there.
-        engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True, connect_args=CLIENT_KEEPALIVE)
         database.migrate(engine)
         # A fork opens connections of its own.
         os.register_at_fork(after_in_child=lambda: engine.dispose(close=False))

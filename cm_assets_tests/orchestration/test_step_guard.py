@@ -3,8 +3,10 @@
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -17,8 +19,8 @@ from cm_assets.orchestration import step_guard
 from cm_assets.orchestration.step_ends import attempts, begins
 from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
-from cm_assets.storage.database import Database
-from cm_assets.storage.holds import Hold, hold_of
+from cm_assets.storage.database import Database, StoredRequest
+from cm_assets.storage.holds import hold_of
 from cm_assets_tests.conftest import until
 from cm_assets_tests.orchestration import queued_jobs
 from cm_assets_tests.orchestration.queued_jobs import said
@@ -146,13 +148,23 @@ def test_a_run_that_ends_takes_its_step_along(
 
 
 def test_a_newer_attempt_of_the_video_ends_an_older_one_s_step(instance: dg.DagsterInstance) -> None:
-    database = Database(Settings().database)
-    database.insert(
-        "sea", source="test", key="sea", document={}, content_sha256="0", priority=10, wanted=True
-    ) if hasattr(database, "insert") else None
-    run_id = run_of(instance, queued_jobs.one_long, **{PARTITION_TAG: "sea", ATTEMPT_TAG: "4711"})
-    assert ended(guarded(run_id, "long")) == 0
-    assert said() == []
+    now, database = datetime.now(UTC), Database(Settings().database)
+    request = StoredRequest(
+        *("sea", "test", "sea", {}, "0", 10, now),
+        wanted=True,
+        wanted_at=now,
+        outcome="",
+        reason="",
+        lost_runs=0,
+        attempt=1,
+    )
+    database.add(request)
+    run_id = run_of(instance, queued_jobs.one_long, **{PARTITION_TAG: "sea", ATTEMPT_TAG: "1"})
+    guard, started = guarded(run_id, "long"), child()
+    assert database.claim(request, now, now + timedelta(seconds=30), lost=True) == 2
+    assert until(lambda: not alive(started), 5, 0.05)
+    assert ended(guard) == 0
+    assert events(instance, run_id, dg.DagsterEventType.STEP_SUCCESS) == 0
 
 
 def test_a_step_dies_with_its_guard_and_another_guard_takes_over(instance: dg.DagsterInstance) -> None:
@@ -210,17 +222,23 @@ def test_no_event_of_a_step_elsewhere_names_a_pid(instance: dg.DagsterInstance) 
 
 def test_a_hold_is_one_s_alone_and_free_when_its_holder_dies(postgres: str) -> None:
     url = new_database(postgres).replace("postgresql:", "postgresql+psycopg:")
-    program = f"from cm_assets.storage.holds import *; import time; print(hold_of({url!r}, 'r', 's').take(), flush=True); time.sleep(60)"
-    with subprocess.Popen(["python", "-c", "pass"]):
-        pass
-    import sys
-
-    with subprocess.Popen([sys.executable, "-c", program.replace("print(", "h =").replace(".take(), flush=True)", "; print(h.take(), flush=True)")], stdout=subprocess.PIPE) as other, hold_of(url, "r", "s") as mine:
+    program = f"""
+import time
+from cm_assets.storage.holds import hold_of
+hold = hold_of({url!r}, "r", "s")
+print(hold.take(), flush=True)
+time.sleep(60)
+"""
+    with (
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as other,
+        hold_of(url, "r", "s") as mine,
+        hold_of(url, "r", "another") as another,
+    ):
         assert other.stdout is not None
         assert other.stdout.readline() == b"True\n"
         assert not mine.take()
-        assert hold_of(url, "r", "another").take()
+        assert another.take()
         other.kill()
         assert until(mine.take, 10)
         assert mine.keep()
-        assert Hold(url, "r s").held_by_somebody()
+        assert hold_of(url, "r", "s").held_by_somebody()
