@@ -31,8 +31,8 @@ test-s3: $(VENV)/.dev ## Videos whose artifacts are on a real S3 server and whos
 test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io postgresql)
 	$(BIN)/pytest -m docker --timeout 900 -rs
 
-test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (apt-get install rabbitmq-server postgresql iproute2)
-	$(BIN)/pytest -m celery --timeout 900
+test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (root; apt-get install rabbitmq-server redis-server postgresql iproute2)
+	$(BIN)/pytest -m celery --timeout 900 -s
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400

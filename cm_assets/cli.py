@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from cm_assets import cli_calendar, cli_connect, cli_serve, cli_uploads, cli_videos
+from cm_assets import cli_calendar, cli_connect, cli_serve, cli_uploads, cli_videos, cli_worker
 from cm_assets.cli_shared import (
     CANCEL_LIMIT,
     JsonOption,
@@ -142,6 +142,7 @@ app.add_typer(cli_calendar.app)
 app.add_typer(cli_connect.app)
 app.add_typer(cli_uploads.app)
 app.add_typer(cli_serve.app)
+app.add_typer(cli_worker.app)
 app.add_typer(cli_serve.token, name="token")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, TypeVar
 import typer
 
 from cm_assets.lifecycle.documents import RequestError
+from cm_assets.orchestration import broker
 from cm_assets.settings import Settings, problems
 
 if TYPE_CHECKING:
@@ -28,12 +29,20 @@ def settings() -> Settings:
     """The settings, or the end of the program: a wrong one is named."""
     from pydantic import ValidationError
 
+    why = broker.refusal(broker.address()) if broker.address() else ""
+    if why:
+        refuse(f"{broker.BROKER}: {why}", False)
     try:
-        return Settings()
+        configured = Settings()
     except ValidationError as error:
         for problem in problems(error):
             typer.echo(f"cm: {problem}", err=True)
         raise typer.Exit(2) from None
+    if broker.address() and not configured.on_postgres:
+        refuse(
+            f"CM_DATABASE_URL: where {broker.BROKER} is set, the records must be in Postgres: postgresql://...", False
+        )
+    return configured
 
 
 def refuse_request(error: RequestError, as_json: bool) -> NoReturn:

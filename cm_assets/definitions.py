@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from functools import cache
+from typing import Any
 
 import dagster as dg
 
@@ -15,10 +16,12 @@ from cm_assets.assets.script import code_version, script
 from cm_assets.assets.stage import Stages
 from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.orchestration import broker
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.orchestration.patience import wait_patiently
+from cm_assets.orchestration.queues import queued_executor
 from cm_assets.policies import PLATFORMS
 from cm_assets.resources import ModelIOManager, Studio, footage, platforms, speakers, writers
 from cm_assets.settings import Settings
@@ -64,6 +67,11 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         ),
         "platforms": platforms(settings),
     }
+    on_broker = bool(broker.address())
+    # Posts are few and wait for the network: a process for each would cost more than it gives. With a broker they go
+    # through it as well, so that the accounts' secrets need to be on the hosts of their queue alone.
+    posting = queued_executor if on_broker else dg.in_process_executor
+    jobs: list[Any] = [produce_video, publish_video(posting), take_down_video(posting)]
     return dg.Definitions(
         assets=[
             brief,
@@ -74,10 +82,10 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
             review,
             *map(published_post, PLATFORMS),
         ],
-        jobs=[produce_video, publish_video, take_down_video],
-        sensors=[backstop(settings)],
+        jobs=jobs,
+        sensors=[backstop(settings, jobs)],
         resources={**resources, **(overrides or {})},
-        executor=forked_executor,
+        executor=queued_executor if on_broker else forked_executor,
     )
 
 

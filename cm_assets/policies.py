@@ -21,6 +21,7 @@ class StagePolicy:
         retries: further attempts after a transient failure.
         first_delay: seconds before the first retry; doubles with each, with jitter.
         patience: seconds over which it goes on in further runs, later each time, while a service is away.
+        queue: of the broker, where there is one (CM_BROKER_URL): whose workers execute its steps.
     """
 
     pool: str | None
@@ -28,6 +29,7 @@ class StagePolicy:
     time_limit: Seconds
     retries: int
     first_delay: Seconds
+    queue: str
     patience: Seconds = 0.0
 
 
@@ -38,14 +40,18 @@ PLATFORMS: Final = ("outbox", "youtube", "tiktok")
 """Platforms that can be named in a request; each is the asset `published_post/<platform>`."""
 
 STAGES: Final[dict[str, StagePolicy]] = {
-    "brief": StagePolicy(pool=None, pool_limit=0, time_limit=1 * MINUTE, retries=0, first_delay=1),
-    "script": StagePolicy(pool="llm", pool_limit=4, time_limit=5 * MINUTE, retries=2, first_delay=2),
-    "audio": StagePolicy(pool="speech", pool_limit=2, time_limit=10 * MINUTE, retries=2, first_delay=2),
-    "background_clips": StagePolicy(pool="footage", pool_limit=4, time_limit=10 * MINUTE, retries=2, first_delay=2),
+    "brief": StagePolicy(pool=None, pool_limit=0, time_limit=1 * MINUTE, retries=0, first_delay=1, queue="script"),
+    "script": StagePolicy(pool="llm", pool_limit=4, time_limit=5 * MINUTE, retries=2, first_delay=2, queue="script"),
+    "audio": StagePolicy(pool="speech", pool_limit=2, time_limit=10 * MINUTE, retries=2, first_delay=2, queue="audio"),
+    "background_clips": StagePolicy(
+        pool="footage", pool_limit=4, time_limit=10 * MINUTE, retries=2, first_delay=2, queue="clips"
+    ),
     # One render uses both cores of the smallest machine that we support.
-    "render": StagePolicy(pool="render", pool_limit=1, time_limit=30 * MINUTE, retries=1, first_delay=5),
+    "render": StagePolicy(
+        pool="render", pool_limit=1, time_limit=30 * MINUTE, retries=1, first_delay=5, queue="render"
+    ),
     "take_down": StagePolicy(
-        pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2, patience=7 * DAY
+        pool=None, pool_limit=0, time_limit=10 * MINUTE, retries=3, first_delay=2, queue="publish", patience=7 * DAY
     ),
 }
 
@@ -55,8 +61,23 @@ POST: Final = "published_post/"
 for _platform in PLATFORMS:
     # One at a time: the outbox's feed is rewritten by each post, and elsewhere the line is the limit.
     STAGES[POST + _platform] = StagePolicy(
-        pool=f"publish_{_platform}", pool_limit=1, time_limit=30 * MINUTE, retries=3, first_delay=2, patience=7 * DAY
+        pool=f"publish_{_platform}",
+        pool_limit=1,
+        time_limit=30 * MINUTE,
+        retries=3,
+        first_delay=2,
+        queue="publish",
+        patience=7 * DAY,
     )
+
+QUEUES: Final = tuple(dict.fromkeys(policy.queue for policy in STAGES.values()))
+"""The queues of the broker."""
+
+POOLS: Final = {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
+"""The pools and their limits, where no setting says another."""
+
+QUEUE_TAG: Final = "dagster-celery/queue"
+"""On an op: the queue that its steps go to."""
 
 PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")
 """Stages of the job `produce_video`, in order."""

@@ -14,6 +14,8 @@ from typing import Annotated, Literal
 from pydantic import ByteSize, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from cm_assets.policies import POOLS
+
 RATED = (
     *("openai", "openai_speech", "opentts", "pexels", "pixabay"),
     *("youtube", "tiktok", "tiktok_info", "tiktok_status"),
@@ -60,6 +62,7 @@ _EXPECTED: Mapping[str, str] = {
     "max_disk": _SIZE,
     "max_lost_runs": _COUNT,
     "min_free": _SIZE,
+    "pools": "must be as in render=4;speech=8",
     "serve_hosts": "must be names of hosts, without ports, apart by commas",
     "upload_bytes": _SIZE,
     "notify": "must be names of small letters, digits and hyphens, apart by commas",
@@ -94,6 +97,18 @@ def _rates(text: str) -> dict[str, tuple[tuple[int, float], ...]]:
                 raise ValueError(f"{part!r} has two limits of which one makes the other idle: leave that out")
         rates[service.strip()] = limits_of_it
     return rates
+
+
+def _pools(text: str) -> dict[str, int]:
+    pools = {}
+    for part in filter(None, (part.strip() for part in text.split(";"))):
+        name, _, limit = (word.strip() for word in part.partition("="))
+        if name not in POOLS:
+            raise ValueError(f"{name!r} is no pool; known: {', '.join(POOLS)}")
+        if not re.fullmatch(r"[1-9]\d{0,3}", limit):
+            raise ValueError(f"{part!r} is no limit: say it as in render=4;speech=8")
+        pools[name] = int(limit)
+    return pools
 
 
 def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
@@ -161,6 +176,8 @@ class Settings(BaseSettings):
         dagster_url: address of Dagster's UI, to which the board links.
         max_backlog: videos that may be wanted and not done; whoever asks for more over HTTP is told to come back.
         max_concurrent_runs: videos in the making at once.
+        pools: steps of a pool at once, over all runs and hosts, such as `render=4;speech=8`, where the limits of the
+            policy table, which are those of one machine, do not fit.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
         keep_intermediates_days: days after which the narration and clips of a published video go; None for never.
@@ -206,6 +223,7 @@ class Settings(BaseSettings):
     dagster_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s]+)?$")] = ""
     max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
     max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
+    pools: Annotated[Mapping[str, int], NoDecode] = {}
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(2_000_000_000)
     keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
@@ -227,6 +245,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_rates(cls, value: object) -> object:
         return _rates(value) if isinstance(value, str) else value
+
+    @field_validator("pools", mode="before")
+    @classmethod
+    def _read_pools(cls, value: object) -> object:
+        return _pools(value) if isinstance(value, str) else value
 
     @field_validator("prices", mode="before")
     @classmethod

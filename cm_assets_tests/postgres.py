@@ -43,16 +43,18 @@ class Server:
         address: without a database's name.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, host: str = "127.0.0.1") -> None:
         with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
+            probe.bind((host, 0))
             port = probe.getsockname()[1]
-        self.address = f"postgresql://cm@127.0.0.1:{port}"
+        self.address = f"postgresql://cm@{host}:{port}"
         self.folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
         programs = _programs()
         self._control = [str(programs / "pg_ctl"), "-D", str(self.folder), "-w"]
-        self._options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
+        self._options = f"-p {port} -c listen_addresses={host} -c unix_socket_directories={self.folder} -c fsync=off"
         _as_its_user([str(programs / "initdb"), "-D", str(self.folder), "-U", "cm", "-A", "trust", "--no-sync"])
+        with (self.folder / "pg_hba.conf").open("a") as access:
+            access.write("host all all samenet trust\n")  # of the bridge that some tests make
 
     def start(self) -> None:
         """Have it answer."""
@@ -64,9 +66,9 @@ class Server:
 
 
 @contextmanager
-def a_server() -> Iterator[Server]:
+def a_server(host: str = "127.0.0.1") -> Iterator[Server]:
     """A running server of one's own."""
-    one = Server()
+    one = Server(host)
     try:
         one.start()
         yield one
@@ -77,9 +79,13 @@ def a_server() -> Iterator[Server]:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The address of a running server, without a database's name."""
-    with a_server() as one:
+def server(host: str = "127.0.0.1") -> Iterator[str]:
+    """The address of a running server, without a database's name.
+
+    Args:
+        host: the address that it listens at, one of this machine's.
+    """
+    with a_server(host) as one:
         yield one.address
 
 

@@ -22,6 +22,7 @@ FLOORS = [
         "cli_up",
         "cli_uploads",
         "cli_videos",
+        "cli_worker",
         "web",
     },
     {"client"},

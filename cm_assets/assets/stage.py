@@ -5,6 +5,7 @@ Asset bodies do their work inside `Stages.run`; nothing else in this package cat
 
 import errno
 import logging
+import os
 import random
 import shutil
 import signal
@@ -23,7 +24,7 @@ from cm_assets.lifecycle.worklog import ATTEMPT_TAG, AWAY_SINCE, RESUME_AT, Work
 from cm_assets.logs import about
 from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure, Seconds, TransientFailure
 from cm_assets.partitions import PARTITIONS, is_video_id
-from cm_assets.policies import DAY, STAGES, StagePolicy
+from cm_assets.policies import DAY, QUEUE_TAG, STAGES, StagePolicy
 from cm_assets.storage.away import is_away
 from cm_assets.storage.database import RETIRED, Database, Step, StoredRequest
 
@@ -140,7 +141,8 @@ class Stages:
         refuse_if_overtaken(stored)
         attempt = _op(context).retry_number + 1
         self._work.mkdir(parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=f"{video}.", dir=self._work))
+        # Named by its process, so that whoever sees that one dead may remove it.
+        folder = Path(tempfile.mkdtemp(prefix=f"{video}.{os.getpid()}.", dir=self._work))
         began = time.monotonic()
 
         def ending(error: Exception, end: _Ending) -> _Ending:
@@ -310,7 +312,7 @@ def policy_of(stage: str) -> dict[str, Any]:
         "pool": policy.pool,
         "retry_policy": retries if policy.retries else None,
         "check_specs": specs(stage),
-        "op_tags": {"cm/time_limit": f"{policy.time_limit:g}"},
+        "op_tags": {"cm/time_limit": f"{policy.time_limit:g}", QUEUE_TAG: policy.queue},
         "owners": ["team:cm_assets"],
     }
 

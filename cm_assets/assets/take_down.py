@@ -8,7 +8,7 @@ from cm_assets.lifecycle.worklog import TAKEN_DOWN, WorkLog
 from cm_assets.models.base import PermanentFailure
 from cm_assets.models.post import Post
 from cm_assets.models.protocols import Settling
-from cm_assets.policies import PLATFORMS, POST, RUN_MAXIMUM
+from cm_assets.policies import PLATFORMS, POST, QUEUE_TAG, RUN_MAXIMUM, STAGES
 from cm_assets.resources import Platforms
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
@@ -25,7 +25,10 @@ class TakeDown(dg.Config):
     platform: str
 
 
-@dg.op(description="Removes the post of a video from a platform, where the platform lets programs do that.")
+@dg.op(
+    description="Removes the post of a video from a platform, where the platform lets programs do that.",
+    tags={QUEUE_TAG: STAGES["take_down"].queue},
+)
 def take_down(
     context: dg.OpExecutionContext,
     config: TakeDown,
@@ -57,13 +60,21 @@ def take_down(
         )
 
 
-@dg.job(
-    name=TAKE_DOWN_JOB,
-    partitions_def=videos,
-    executor_def=dg.in_process_executor,
-    tags={"dagster/max_runtime": str(int(RUN_MAXIMUM))},
-    description="Removes a post. Its asset stays materialized, and says in an observation that the post is gone.",
-)
-def take_down_video() -> None:
-    """The post of a video on one platform is removed."""
-    take_down()
+def take_down_video(executor: dg.ExecutorDefinition) -> dg.JobDefinition:
+    """The job that removes the post of a video on one platform.
+
+    Args:
+        executor: of its one step.
+    """
+
+    @dg.job(
+        name=TAKE_DOWN_JOB,
+        partitions_def=videos,
+        executor_def=executor,
+        tags={"dagster/max_runtime": str(int(RUN_MAXIMUM))},
+        description="Removes a post. Its asset stays materialized, and says in an observation that the post is gone.",
+    )
+    def job() -> None:
+        take_down()
+
+    return job

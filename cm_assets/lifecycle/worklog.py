@@ -253,12 +253,18 @@ class WorkLog:
         return run.status == dg.DagsterRunStatus.FAILURE and bool(canceling)
 
     def failures(self, run: dg.DagsterRun) -> list[Ended]:
-        """How stages of a run failed; none if none failed by itself, but a process was killed."""
+        """How stages of a run failed; none if none failed by itself, but a process was killed.
+
+        What a step on another host says after the run was given up counts for nothing.
+        """
         found: dict[str, Ended] = {}
-        for entry in self.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        kinds = dg.DagsterEventType
+        for entry in self.instance.all_logs(run.run_id, of_type={kinds.STEP_FAILURE, kinds.RUN_FAILURE}):
             event = entry.dagster_event
             if event is None:
                 continue
+            if event.event_type == kinds.RUN_FAILURE:
+                break
             data = event.step_failure_data
             if data.error is not None and data.error.cls_name == CRASH:
                 continue

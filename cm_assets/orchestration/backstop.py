@@ -6,10 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, VIDEO_TAG, WorkLog
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.jobs import produce_video, publish_video
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 
@@ -87,17 +85,18 @@ class Backstop:
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("there is nothing to launch")
 
 
-def backstop(settings: Settings) -> dg.SensorDefinition:
+def backstop(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:
     """The sensor of a home.
 
     Args:
         settings: of the home.
+        jobs: that it asks for.
     """
     look = Backstop(settings)
 
     @dg.sensor(
         name="backlog",
-        jobs=[produce_video, publish_video, take_down_video],
+        jobs=jobs,
         minimum_interval_seconds=INTERVAL,
         default_status=dg.DefaultSensorStatus.RUNNING,
         description=(

@@ -28,7 +28,7 @@ from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.daemon import answers
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
-from cm_assets.orchestration.processes import start, sweep
+from cm_assets.orchestration.processes import start, sweep, sweep_work
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.records import upgrade_records
 from cm_assets.orchestration.rounds import Rounds
@@ -88,8 +88,7 @@ class Engine:
             swept = sweep(self._settings.home, but=_self_and_parents())
             if swept:
                 log.warning("killed %d processes that an earlier engine had left", swept)
-            # Nothing runs now, so all that lies here was left by a step that was killed.
-            shutil.rmtree(self._settings.home / "work", ignore_errors=True)
+            sweep_work(self._settings.home / "work")
             if tenure is not None and not tenure.begin(lambda: self._stopping or lease.take()):
                 return 0
             self._work(lease, database, tenure)
@@ -110,7 +109,7 @@ class Engine:
             instance = stack.enter_context(homes.open_instance(self._settings))
             upgrade_records(instance)
             stack.enter_context(kept_open(shared_files(self._settings.home / "dagster")))
-            homes.set_pool_limits(instance)
+            homes.set_pool_limits(instance, self._settings)
             self._start()
             worklog = WorkLog(instance)
             self._bury_the_dead(worklog)

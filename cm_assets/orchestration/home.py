@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from cm_assets.policies import DEFAULT_POOL_LIMIT, RUN_MAXIMUM, STAGES
+from cm_assets.policies import DEFAULT_POOL_LIMIT, POOLS, RUN_MAXIMUM
 from cm_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -87,13 +87,13 @@ def open_instance(settings: Settings) -> "dg.DagsterInstance":
         alone.release()
 
 
-def set_pool_limits(instance: "dg.DagsterInstance") -> None:
-    """Give every pool the limit that the policy table says."""
+def set_pool_limits(instance: "dg.DagsterInstance", settings: Settings) -> None:
+    """Give every pool the limit that the settings say, or the policy table."""
     storage = instance.event_log_storage
     current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
-    for policy in STAGES.values():
-        if policy.pool and current.get(policy.pool) != policy.pool_limit:
-            storage.set_concurrency_slots(policy.pool, policy.pool_limit)
+    for pool, limit in {**POOLS, **settings.pools}.items():
+        if current.get(pool) != limit:
+            storage.set_concurrency_slots(pool, limit)
 
 
 class Lock:

@@ -33,6 +33,7 @@ from cm_assets.logs import about
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
+from cm_assets.orchestration.workers import WORKER_TAG, Worker
 from cm_assets.partitions import PARTITIONS, VideoId
 from cm_assets.policies import RUN_MAXIMUM
 from cm_assets.storage.database import Database, StoredRequest
@@ -264,8 +265,13 @@ class Intake:
             return None if self._give_up(stored, run, dict.fromkeys(stages_of(run), why)) else False
         if self._home is not None:
             # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
-            kill_trees(self._worklog.worker_pids(run), self._home)
+            kill_trees(self._pids(run), self._home)
         return True
+
+    def _pids(self, run: dg.DagsterRun) -> list[int]:
+        """The processes that executed a run here; numbers of another host's would be somebody else's here."""
+        worker = Worker.parse(run.tags.get(WORKER_TAG, ""))
+        return self._worklog.worker_pids(run) if worker is None or worker.local else []
 
     def _give_up(self, stored: StoredRequest, run: dg.DagsterRun, stages: Mapping[str, str]) -> bool:
         """Try some stages no more; False if that was decided before.
@@ -302,7 +308,7 @@ class Intake:
             return
         since = self._cancelled_at.setdefault(run.run_id, time.monotonic())
         if run.status in {dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.CANCELING}:
-            pids = self._worklog.worker_pids(run)
+            pids = self._pids(run)
             if not pids and time.monotonic() - since < CANCEL_GRACE:
                 return  # it is just being born: the next look will find it
             if run.status != dg.DagsterRunStatus.CANCELING:

@@ -1,6 +1,7 @@
 """The jobs that make a video and post it. `assets/take_down.py` has the one that removes a post."""
 
 import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from cm_assets.policies import PLATFORMS, PRODUCE, RUN_MAXIMUM
 
@@ -13,11 +14,17 @@ produce_video = dg.define_asset_job(
     tags=_TAGS,
 )
 
-publish_video = dg.define_asset_job(
-    "publish_video",
-    selection=dg.AssetSelection.assets(*(["published_post", platform] for platform in PLATFORMS)),
-    description="Posts a rendered video on the platforms that its request names.",
-    # Posts are few and wait for the network: a process for each would cost more than it gives.
-    executor_def=dg.in_process_executor,
-    tags=_TAGS,
-)
+
+def publish_video(executor: dg.ExecutorDefinition) -> UnresolvedAssetJobDefinition:
+    """The job that posts a rendered video.
+
+    Args:
+        executor: of its steps.
+    """
+    return dg.define_asset_job(
+        "publish_video",
+        selection=dg.AssetSelection.assets(*(["published_post", platform] for platform in PLATFORMS)),
+        description="Posts a rendered video on the platforms that its request names.",
+        executor_def=executor,
+        tags=_TAGS,
+    )

@@ -31,6 +31,7 @@ from dagster_postgres.utils import pg_url_from_config
 
 from cm_assets.orchestration.pools import Pools
 from cm_assets.storage.away import connected
+from cm_assets.storage.holds import CLIENT_KEEPALIVE
 
 RECYCLE = 600
 """Seconds after which a kept connection is opened anew: some networks forget the idle ones."""
@@ -50,7 +51,13 @@ _search_path: list[str] = []
 def _engine(url: str) -> sa.Engine:
     """The engine of this process; a fork keeps what it has compiled and opens connections of its own."""
     engine = sa.create_engine(
-        url, isolation_level="AUTOCOMMIT", pool_size=1, max_overflow=-1, pool_pre_ping=True, pool_recycle=RECYCLE
+        url,
+        isolation_level="AUTOCOMMIT",
+        pool_size=1,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        pool_recycle=RECYCLE,
+        connect_args=CLIENT_KEEPALIVE,
     )
 
     @sa.event.listens_for(engine, "do_connect")

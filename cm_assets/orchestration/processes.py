@@ -1,6 +1,8 @@
 """The processes of an engine: started with its mark, stopped to the last grandchild."""
 
+import ctypes
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -11,6 +13,9 @@ from pathlib import Path
 import psutil
 
 from cm_assets.orchestration.home import MARKER
+
+PR_SET_CHILD_SUBREAPER = 36
+"""Of Linux's prctl(2): orphans among the descendants become children of this process."""
 
 
 def start(arguments: Sequence[str], home: Path, log: Path) -> subprocess.Popen[bytes]:
@@ -83,6 +88,20 @@ def stop(process: subprocess.Popen[bytes], seconds: float) -> None:
     if process.poll() is None:
         kill_tree(process.pid)
         process.wait(5)
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever is orphaned below this process, on Linux."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def sweep_work(folder: Path) -> None:
+    """Remove the work folders of steps whose processes are dead."""
+    for left in folder.glob("*.*.*"):
+        pid = left.name.split(".")[1]
+        if pid.isdigit() and not psutil.pid_exists(int(pid)):
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _age(process: psutil.Process) -> float:

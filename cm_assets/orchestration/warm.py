@@ -6,7 +6,6 @@ own, so that whatever happens to parent, daemon or code server, a run goes on, a
 its guard ends all that it started and says so to Dagster.
 """
 
-import ctypes
 import json
 import logging
 import os
@@ -25,18 +24,14 @@ import psutil
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
+from cm_assets.orchestration.processes import adopt_orphans
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.sqlite import files_of_run, kept_open
-from cm_assets.orchestration.workers import Worker
+from cm_assets.orchestration.workers import Worker, returned
 from cm_assets.settings import Settings
-
-log = logging.getLogger("cm_assets.warm")
 
 GRACE = 3.0
 """Seconds that a worker has between being asked to end and being made to."""
-
-PR_SET_CHILD_SUBREAPER = 36
-"""Of Linux's prctl(2): orphans among the descendants become children of this process."""
 
 
 def main() -> None:
@@ -77,7 +72,7 @@ def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) 
         if os.fork() == 0:
             os.close(reads)
             answers.close()
-            os._exit(_returned(lambda: _guard(command, program, writes)))
+            os._exit(returned(lambda: _guard(command, program, writes)))
         os._exit(0)
     os.close(writes)
     os.waitpid(middle, 0)
@@ -89,7 +84,7 @@ def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) 
 def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
     """Watch a worker until it ends, then end what it left behind and make sure that its run has an end."""
     os.setsid()
-    _adopt_orphans()
+    adopt_orphans()
     asked: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
     worker = os.fork()
@@ -100,7 +95,7 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
         os.write(writes, str(Worker.current()).encode())
         os.close(writes)
         sys.argv = ["dagster", *command]
-        os._exit(_returned(program))
+        os._exit(returned(program))
     os.close(writes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code, told = None, False
@@ -170,23 +165,6 @@ def _report(command: list[str], code: int) -> None:
         else:
             instance.report_run_failed(run, f"Its worker ended {how}.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-
-
-def _returned(work: Callable[[], Any]) -> int:
-    """The exit code of some work that may exit by itself or fail."""
-    try:
-        work()
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
-        log.exception("a run's process was ended by an error")
-        return 1
-    return 0
-
-
-def _adopt_orphans() -> None:
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 if __name__ == "__main__":

@@ -1,12 +1,17 @@
 """Which process works on a run, said so that it can be found again and never be mistaken for another."""
 
+import logging
 import os
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import psutil
+
+log = logging.getLogger("cm_assets.workers")
 
 WORKER_TAG = "cm/worker"
 """On a run: who works on it."""
@@ -20,7 +25,8 @@ class Worker:
         host: where it runs: the host's name and, on Linux, the pid name space.
         guard: pid of the process that watches the worker and ends what it leaves behind.
         pid: of the worker.
-        started: when the worker started, in the kernel's own count; pids come round again within hours.
+        started: when the worker started, in the kernel's own count, and since which start of the machine; pids come
+            round again within hours, and after a restart both may.
     """
 
     host: str
@@ -65,11 +71,11 @@ def here() -> str:
 
 
 def started(pid: int) -> str | None:
-    """When a living process started, in ticks since boot where the kernel says so; None for the dead and zombies."""
+    """When a living process started, in ticks since which boot where the kernel says so; None for the dead, zombies."""
     try:
         # The command may hold spaces and brackets, so count from its end: state is field 3, the start time field 22.
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return None if fields[0] in {"Z", "X"} else fields[19]
+        return None if fields[0] in {"Z", "X"} else f"{fields[19]}@{_boot()}"
     except OSError:
         pass
     if Path("/proc/self/stat").exists():
@@ -79,3 +85,24 @@ def started(pid: int) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else f"{process.create_time():.3f}"
     except psutil.NoSuchProcess:
         return None
+
+
+@cache
+def _boot() -> str:
+    """This start of the machine."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text()[:8]
+    except OSError:
+        return ""
+
+
+def returned(work: Callable[[], Any]) -> int:
+    """The exit code of a fork's work, which may exit by itself or fail."""
+    try:
+        work()
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:  # nothing may unwind into the parent's frames
+        log.exception("a process was ended by an error")
+        return 1
+    return 0

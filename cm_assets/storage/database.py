@@ -22,6 +22,7 @@ from cm_assets.models.base import PermanentFailure
 from cm_assets.partitions import VideoId
 from cm_assets.policies import POST
 from cm_assets.storage.away import connected
+from cm_assets.storage.holds import CLIENT_KEEPALIVE
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -777,7 +778,7 @@ def _server_engine(database: Database) -> "sa.Engine":
     engine = _server_engines.get(database.url)
     if engine is None:
         # Errors show no parameters: the address of an upload is one, and whoever has it can write there.
-        engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True)
+        engine = sa.create_engine(database.url, pool_pre_ping=True, hide_parameters=True, connect_args=CLIENT_KEEPALIVE)
         sa.event.listen(engine, "do_connect", _wait_for_server)
         database.migrate(engine)
         # A fork opens connections of its own.

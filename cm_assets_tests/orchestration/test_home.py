@@ -14,7 +14,7 @@ def _open(folder: str) -> None:
     settings = Settings(home=Path(folder))
     homes.prepare(settings)
     with homes.open_instance(settings) as instance:
-        homes.set_pool_limits(instance)
+        homes.set_pool_limits(instance, settings)
         assert instance.get_runs(limit=1) == []
 
 
@@ -28,13 +28,13 @@ def test_processes_that_meet_a_new_home_together_do_not_race(tmp_path: Path) -> 
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
 
 
-def test_pools_have_the_limits_of_the_table(tmp_path: Path) -> None:
+def test_pools_have_the_limits_of_the_table_or_of_the_settings(tmp_path: Path) -> None:
     before = {name: os.environ.get(name) for name in ("DAGSTER_HOME", "CM_HOME", "DAGSTER_DISABLE_TELEMETRY")}
-    settings = Settings(home=tmp_path / "home")
+    settings = Settings(home=tmp_path / "home", pools={"render": 7})
     try:
         homes.prepare(settings)
         with homes.open_instance(settings) as instance:
-            homes.set_pool_limits(instance)
+            homes.set_pool_limits(instance, settings)
             limits = {limit.name: limit.limit for limit in instance.event_log_storage.get_pool_limits()}
     finally:
         for name, value in before.items():
@@ -42,7 +42,7 @@ def test_pools_have_the_limits_of_the_table(tmp_path: Path) -> None:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-    assert limits == {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
+    assert limits == {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool} | {"render": 7}
 
 
 def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:

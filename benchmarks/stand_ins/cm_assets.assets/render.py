@@ -1,4 +1,7 @@
-"""`render` without a picture."""
+"""`render` without a picture, of a process that takes `STAND_IN_RENDER_SECONDS`."""
+
+import os
+import subprocess
 
 import dagster as dg
 from trivial import passed, stored
@@ -24,6 +27,7 @@ def render(
 ) -> Results:
     """Nothing is encoded."""
     with stages.run(context) as stage:
+        subprocess.run(["sleep", os.environ.get("STAND_IN_RENDER_SECONDS", "0")], check=True)
         width, height = brief.request.size
         made = Render(
             video=stored(store, stage.video, "render", ".mp4", "video/mp4"),

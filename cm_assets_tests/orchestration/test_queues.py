@@ -1,0 +1,298 @@
+"""Runs whose steps go through a real broker to real workers, which are killed; and the broker, too."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import dagster as dg
+import psutil
+import pytest
+
+from cm_assets.orchestration import broker
+from cm_assets.orchestration import home as homes
+from cm_assets.settings import Settings
+from cm_assets_tests import rabbitmq as servers
+from cm_assets_tests.conftest import until
+from cm_assets_tests.orchestration import queued_jobs
+from cm_assets_tests.orchestration.queued_jobs import said
+from cm_assets_tests.orchestration.test_step_guard import alive, child
+from cm_assets_tests.postgres import new_database
+from cm_assets_tests.redis import redis_server
+
+pytestmark = pytest.mark.celery
+
+
+@pytest.fixture(scope="module")
+def rabbitmq() -> Iterator[servers.RabbitMQ]:
+    """A broker whose deliveries must be acknowledged within four seconds: less than a slow step takes."""
+    with servers.server(consumer_timeout=4000) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[str]:
+    with redis_server() as url:
+        yield url
+
+
+@dataclass
+class Host:
+    """A home on Postgres with a broker; runs are executed in the tests' own process."""
+
+    instance: dg.DagsterInstance
+    folder: Path
+
+    @contextmanager
+    def worker(
+        self, *, queues: str = "script,render", concurrency: int = 2, lease: int = 0
+    ) -> Iterator[psutil.Process]:
+        """`cm worker`, killed in the end if it still runs."""
+        command = ["-m", "cm_assets.cli", "worker", "--queues", queues, "--concurrency", str(concurrency)]
+        if lease:
+            # No setting says this: a broker is never to be told such a time.
+            program = (
+                "from cm_assets.orchestration.step_worker import serve; from cm_assets.settings import Settings; "
+                f"raise SystemExit(serve(Settings(), {queues.split(',')!r}, {concurrency}, lease={lease}))"
+            )
+            command = ["-c", program]
+        log = self.folder / f"worker-{time.time_ns()}.log"
+        with log.open("wb") as out:
+            process = subprocess.Popen(
+                [sys.executable, *command], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out
+            )
+        try:
+            assert until(lambda: " ready." in log.read_text() or process.poll() is not None, 150), log.read_text()
+            assert process.poll() is None, log.read_text()
+            yield psutil.Process(process.pid)
+        finally:
+            print(log.read_text()[-3000:])
+            family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
+            process.kill()
+            process.wait()
+            for one in family:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+
+    @contextmanager
+    def run(self, job: str, **tags: str) -> Iterator[Callable[[], bool]]:
+        """A run of a job in a thread; asked, it waits for the end and says whether that was good."""
+        results: list[bool] = []
+
+        def execute() -> None:
+            origin = dg.reconstructable(getattr(queued_jobs, job))
+            results.append(dg.execute_job(origin, instance=self.instance, tags=tags, raise_on_error=False).success)
+
+        thread = threading.Thread(target=execute)
+        thread.start()
+
+        def ended() -> bool:
+            thread.join(120)
+            assert results, "the run goes on"
+            return results[0]
+
+        try:
+            yield ended
+        finally:
+            if not results:
+                for run in self.instance.get_runs(dg.RunsFilter(statuses=[dg.DagsterRunStatus.STARTED])):
+                    self.instance.report_run_failed(run, "The test is over.")
+
+    def successes(self) -> int:
+        """Steps that succeeded, in all runs."""
+        runs = self.instance.get_runs()
+        kind = dg.DagsterEventType.STEP_SUCCESS
+        return sum(len(self.instance.all_logs(run.run_id, of_type=kind)) for run in runs)
+
+
+@pytest.fixture
+def host(
+    tmp_path: Path, postgres: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Host]:
+    address: str = getattr(request, "param", "") or request.getfixturevalue("rabbitmq").url
+    if address == "redis":
+        address = request.getfixturevalue("redis")
+    for name in ("CM_HOME", "DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY", homes.POSTGRES):
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("CM_DATABASE_URL", new_database(postgres))
+    monkeypatch.setenv(broker.BROKER, address)
+    settings = Settings(home=tmp_path / "home")
+    homes.prepare(settings)
+    app = broker.celery_app(address)
+    with app.connection_for_write() as connection:
+        for queue in app.amqp.queues.values():
+            bound = queue(connection.default_channel)
+            bound.declare()
+            bound.purge()
+    with homes.open_instance(settings) as instance:
+        yield Host(instance, tmp_path)
+
+
+def pool_child(worker: psutil.Process) -> psutil.Process:
+    """The guard of a step that is at work: supervisor, Celery, guard, step."""
+    (celery,) = worker.children()
+    busy = [one for one in celery.children() if one.children()]
+    assert len(busy) == 1
+    return busy[0]
+
+
+def test_steps_go_through_their_queues_and_come_back_when_they_asked_to(host: Host) -> None:
+    with host.worker() as worker, host.run("two_stages") as ended:
+        assert ended()
+        worker.terminate()
+        assert worker.wait(60) == 0
+    assert said() == ["written", "rendered-0", "rendered-1"]
+    (run,) = host.instance.get_runs()
+    (retry,) = host.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
+    starts = host.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_RESTARTED)
+    assert starts[0].timestamp - retry.timestamp >= 1.9
+
+
+def test_a_worker_of_other_queues_leaves_a_step_alone(host: Host) -> None:
+    with host.worker(queues="render", concurrency=1), host.run("two_stages"):
+        time.sleep(4)
+        assert said() == []
+
+
+def test_a_killed_child_s_step_is_done_by_another(host: Host) -> None:
+    with host.worker() as worker, host.run("one_long") as ended:
+        started = child()
+        pool_child(worker).kill()
+        assert ended()
+        assert until(lambda: not alive(started), 5)
+    assert said().count("began") == 2
+    assert host.successes() == 1
+
+
+def test_a_killed_step_is_done_again(host: Host) -> None:
+    with host.worker() as worker, host.run("one_long") as ended:
+        started = child()
+        pool_child(worker).children()[0].kill()
+        assert ended()
+        assert until(lambda: not alive(started), 5)
+    assert host.successes() == 1
+
+
+@pytest.mark.parametrize("whom", ["supervisor", "celery"])
+def test_a_killed_worker_s_step_is_done_by_another_worker(host: Host, whom: str) -> None:
+    with host.worker() as worker, host.run("one_long") as ended:
+        started = child()
+        step = pool_child(worker).children()[0]
+        (worker if whom == "supervisor" else worker.children()[0]).kill()
+        assert until(lambda: not alive(step.pid), 5)
+        assert whom == "supervisor" or until(lambda: not alive(started), 5)
+        with host.worker():
+            assert ended()
+        with suppress(ProcessLookupError):
+            os.kill(started, signal.SIGKILL)
+    assert said().count("began") == 2
+    assert host.successes() == 1
+
+
+def test_a_worker_that_is_asked_to_end_finishes_its_step(host: Host) -> None:
+    with host.worker() as worker, host.run("one_slow") as ended:
+        assert until(said, 60)
+        worker.terminate()
+        assert worker.wait(60) == 0
+        assert ended()
+    assert said() == ["began", "ended"]
+
+
+def test_a_worker_that_must_end_now_hands_its_step_back(host: Host) -> None:
+    with host.worker() as worker, host.run("one_long") as ended:
+        started = child()
+        worker.send_signal(signal.SIGQUIT)
+        assert until(lambda: not alive(started), 10)
+        with host.worker():
+            assert ended()
+    assert host.successes() == 1
+
+
+def test_a_step_that_the_broker_has_lost_is_sent_again(host: Host) -> None:
+    app = broker.celery_app(broker.address())
+    with host.run("one_slow") as ended:
+        assert until(lambda: broker.waiting(app, "render") == 1, 60)
+        with app.connection_for_write() as connection:
+            app.amqp.queues["render"](connection.default_channel).purge()
+        with host.worker():
+            assert ended()
+    assert said() == ["began", "ended"]
+
+
+def test_a_broker_that_dies_and_comes_back_costs_nothing(host: Host, rabbitmq: servers.RabbitMQ) -> None:
+    with host.worker(), host.run("one_slow") as ended:
+        assert until(said, 60)
+        rabbitmq.kill()
+        rabbitmq.start()
+        assert ended()
+    assert said() == ["began", "ended"]
+
+
+def test_a_broker_that_is_away_is_waited_for_by_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    from cm_assets.lifecycle.worklog import WorkLog
+
+    monkeypatch.setenv(broker.BROKER, "amqp://cm:open-sesame-4711@127.0.0.1:9//")
+    with host.run("one_slow") as ended:
+        assert not ended()
+    (run,) = host.instance.get_runs()
+    (end,) = WorkLog(host.instance).failures(run)
+    assert end.resume_at is not None
+    assert "does not answer" in end.reason
+    everything = " ".join(str(entry) for entry in host.instance.all_logs(run.run_id))
+    assert "open-sesame" not in everything
+
+
+def order_of(url: str) -> list[str]:
+    """In which order requests of several priorities are served that wait together."""
+    app = broker.celery_app(url)
+    for priority in (10, 5, 1, 7):
+        broker.send(app, "audio", priority, {"run_id": str(priority), "step": "", "known_state": ""})
+    found = []
+    with app.connection_for_read() as connection:
+        queue = app.amqp.queues["audio"](connection.default_channel)
+        for _ in range(4):
+            message = until(queue.get, 10)
+            found.append(message.payload[1]["run_id"])
+            message.ack()
+    return found
+
+
+def test_the_most_urgent_request_is_served_first_by_rabbitmq(rabbitmq: servers.RabbitMQ) -> None:
+    assert order_of(rabbitmq.url) == ["1", "5", "7", "10"]
+
+
+def test_the_most_urgent_request_is_served_first_by_redis(redis: str) -> None:
+    assert order_of(redis) == ["1", "5", "7", "10"]
+
+
+@pytest.mark.parametrize("host", ["redis"], indirect=True)
+def test_a_step_longer_than_redis_waits_is_executed_once(host: Host) -> None:
+    """Redis gives it to the second child while the first is at work."""
+    with host.worker(lease=2), host.run("one_slow") as ended:
+        assert ended()
+    assert said() == ["began", "ended"]
+
+
+@pytest.mark.parametrize("host", ["redis"], indirect=True)
+def test_a_worker_that_is_killed_under_redis_is_not_waited_for_until_its_lease_ends(host: Host) -> None:
+    with host.worker() as worker, host.run("one_long") as ended:
+        child()
+        worker.children()[0].kill()
+        with host.worker():
+            assert ended()
+    assert said().count("began") == 2
+
+
+def test_redis_leaves_a_step_to_its_worker_for_longer_than_any_may_take() -> None:
+    from cm_assets.policies import STAGES
+
+    longest = max(policy.time_limit for policy in STAGES.values())
+    assert broker.configuration("redis://host")["broker_transport_options"]["visibility_timeout"] > longest
+    (first, *_) = broker.configuration("amqp://host")["task_queues"]
+    assert first.queue_arguments["x-consumer-timeout"] > longest * 1000
