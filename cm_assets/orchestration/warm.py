@@ -7,7 +7,6 @@ its guard ends all that it started and says so to Dagster.
 """
 
 import json
-import logging
 import os
 import signal
 import sys
