@@ -30,8 +30,26 @@ _PHONES: Mapping[str, str] = {
 _BEAMS = (1e-80, 1e-150)
 """How unlikely a path may be and still be followed. The narrow one is quicker and now and then loses fast speech."""
 
+_WINDOW: Seconds = 20.0
+"""Of a recording in which words are looked for at once: what that costs grows with the square of it."""
+
+_OPEN: Seconds = 5.0
+"""At the end of a window, where its words are looked for again with what follows them."""
+
+_QUICKEST = 6
+"""Words a second that nobody's speech exceeds for long."""
+
 _EARLY: Seconds = 0.03
 """The recogniser counts the silence of a closed mouth to the word that follows it."""
+
+_PEAK, _NOISE = 0.7, 3e-4
+"""Of what the model hears: the highest sample, and how loud the room is."""
+
+_ROOM: Seconds = 0.2
+"""After the last sound."""
+
+Span = tuple[Seconds, Seconds]
+"""Start and end."""
 
 _PHONE = re.compile("|".join(sorted(_PHONES, key=len, reverse=True)))
 
@@ -54,8 +72,8 @@ def align(
     items = (phonemizer or _american()).items(readings)
     length = len(samples) / sample_rate
     recording = _for_model(samples, sample_rate)
-    times = next((times for beam in _BEAMS if (times := _recognised(items, recording, beam))), None)
-    if times is None:
+    times = _times(items, recording)
+    if not times:
         return None
     starts: dict[int, Seconds] = {}
     ends: dict[int, Seconds] = {}
@@ -92,21 +110,57 @@ def in_order(
 
 
 def _for_model(samples: npt.NDArray[np.float32], sample_rate: int) -> bytes:
-    """16-bit samples at 16 kHz. Linear interpolation after a moving average is plenty for a recogniser."""
-    if not len(samples):
+    """16-bit samples at 16 kHz. Linear interpolation after a moving average is plenty for a recogniser.
+
+    Digital silence, and a recording that ends with its last sound, are nothing that the model has ever heard: words
+    beside them are lost. So it gets a room's faint noise, the same at each call, and a moment of it at the end.
+    """
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    if not peak:
         return b""
     if sample_rate > SAMPLE_RATE:
         width = max(1, round(sample_rate / SAMPLE_RATE))
         samples = np.convolve(samples, np.full(width, 1 / width, np.float32), "same")
     places = np.arange(int(len(samples) * SAMPLE_RATE / sample_rate)) * (sample_rate / SAMPLE_RATE)
-    resampled = np.interp(places, np.arange(len(samples)), samples)
-    return bytes(np.clip(resampled * 32767, -32768, 32767).astype("<i2").tobytes())
+    resampled = np.interp(places, np.arange(len(samples)), samples) * (_PEAK / peak)
+    heard = np.concatenate([resampled, np.zeros(int(_ROOM * SAMPLE_RATE))])
+    heard += np.random.default_rng(0).normal(0, _NOISE, len(heard))
+    return bytes(np.clip(heard * 32767, -32768, 32767).astype("<i2").tobytes())
 
 
-def _recognised(items: Sequence[Item], recording: bytes, beam: float) -> list[tuple[Seconds, Seconds]]:
-    """Start and end of each item; empty if the recording does not say them."""
+def _times(items: Sequence[Item], recording: bytes) -> list[Span]:
+    """Start and end of each item; empty if the recording does not say them.
+
+    A long recording is gone through window by window. How many of the words a window has is found with them; those near
+    its end, which may be cut or lack what follows them, are left to the next one, which begins between two words.
+    """
+    second = 2 * SAMPLE_RATE
+    found: list[Span] = []
+    begin = 0
+    while len(recording) - begin > 2 * _WINDOW * second:
+        window = recording[begin : begin + int(_WINDOW * second)]
+        heard = _recognised(items[len(found) :][: int(_WINDOW * _QUICKEST)], window, to_the_last=False)
+        if heard is None:
+            return []
+        closed = [span for span in heard if span[1] <= _WINDOW - _OPEN]
+        found += [(start + begin / second, end + begin / second) for start, end in closed]
+        after = heard[len(closed)][0] if len(closed) < len(heard) else _WINDOW
+        # Half-way between the last word that is kept and the first that is not, on a whole sample.
+        begin += round(((closed[-1][1] if closed else after) + after) / 2 * SAMPLE_RATE) * 2
+    rest = _recognised(items[len(found) :], recording[begin:], to_the_last=True)
+    return [] if rest is None else found + [(start + begin / second, end + begin / second) for start, end in rest]
+
+
+def _recognised(items: Sequence[Item], recording: bytes, *, to_the_last: bool) -> list[Span] | None:
+    """Start and end of the items, of all or of as many as the recording says; None if it does not say them."""
+    return next(
+        (spans for beam in _BEAMS if (spans := _decoded(items, recording, beam, to_the_last)) is not None), None
+    )
+
+
+def _decoded(items: Sequence[Item], recording: bytes, beam: float, to_the_last: bool) -> list[Span] | None:
     if not items or not recording:
-        return []
+        return None
     from pocketsphinx import Decoder
 
     decoder = Decoder(lm=None, samprate=SAMPLE_RATE, loglevel="FATAL", beam=beam, wbeam=beam, pbeam=beam)
@@ -114,11 +168,19 @@ def _recognised(items: Sequence[Item], recording: bytes, beam: float) -> list[tu
     for place, (name, item) in enumerate(zip(names, items, strict=True)):
         phones = " ".join(_PHONES[found] for found in _PHONE.findall(item.phonemes))
         decoder.add_word(name, phones or "AH", update=place + 1 == len(items))
-    decoder.set_align_text(" ".join(names))
+    if to_the_last:
+        decoder.set_align_text(" ".join(names))
+    else:
+        words = [(place, place + 1, 1.0, name) for place, name in enumerate(names)]
+        ends = [(place, len(names), 1.0) for place in range(len(names))]
+        decoder.add_fsg("words", decoder.create_fsg("words", 0, len(names), [*words, *ends]))
+        decoder.activate_search("words")
     decoder.start_utt()
     decoder.process_raw(recording, full_utt=True)
     decoder.end_utt()
+    if decoder.hyp() is None:
+        return None
     rate = decoder.config["frate"]
-    segments = decoder.seg() or ()
-    found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in segments}
-    return [found[name] for name in names] if all(name in found for name in names) else []
+    found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in decoder.seg() or ()}
+    spans = [found[name] for name in names if name in found]
+    return None if to_the_last and len(spans) < len(items) else spans
