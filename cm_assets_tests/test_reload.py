@@ -1,4 +1,4 @@
-"""Reload in Dagster's UI: who edits an asset sees it there and in the next run; code that does not load changes nothing."""
+"""Reload in Dagster's UI: an edited asset is what it shows; code that does not load changes nothing."""
 
 import shutil
 import signal

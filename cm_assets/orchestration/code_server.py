@@ -1,4 +1,4 @@
-"""The code server of an engine: started, kept alive, and replaced when the code on the disk is no longer what it loaded.
+"""The code server of an engine: started, kept alive, and replaced when the code on the disk is not what it loaded.
 
 `dagster api grpc` never loads anew what it has loaded. So that Dagster's UI shows what was edited, another server is
 started beside it, takes its socket's name when it answers, and only then the old one ends. Code that does not load

@@ -27,8 +27,12 @@ _PHONES: Mapping[str, str] = {
 }  # fmt: skip
 """From misaki's alphabet to that of the CMU pronouncing dictionary."""
 
-_BEAMS = (1e-80, 1e-150)
-"""How unlikely a path may be and still be followed. The narrow one is quicker and now and then loses fast speech."""
+_TRIES = ((1e-80, 0.0), (1e-150, 0.0), (1e-80, 3e-4))
+"""How unlikely a path may be and still be followed, and how loud a room's noise is laid under the recording.
+
+The narrow beam is quicker and now and then loses fast speech. Digital silence is nothing that the model has ever heard,
+and words beside it are lost now and then; noise brings them back, but has other words begin too early.
+"""
 
 _WINDOW: Seconds = 20.0
 """Of a recording in which words are looked for at once: what that costs grows with the square of it."""
@@ -36,17 +40,23 @@ _WINDOW: Seconds = 20.0
 _OPEN: Seconds = 5.0
 """At the end of a window, where its words are looked for again with what follows them."""
 
+_LEAST: Seconds = 1.0
+"""By which the next window begins later: less is a word that takes a whole window, and so is not said there."""
+
 _QUICKEST = 6
 """Words a second that nobody's speech exceeds for long."""
 
 _EARLY: Seconds = 0.03
 """The recogniser counts the silence of a closed mouth to the word that follows it."""
 
-_PEAK, _NOISE = 0.7, 3e-4
-"""Of what the model hears: the highest sample, and how loud the room is."""
+_PEAK = 0.7
+"""Of what the model hears."""
+
+_LOUD = 0.05
+"""A sample that is no room's."""
 
 _ROOM: Seconds = 0.2
-"""After the last sound."""
+"""After the last sound, and before the next."""
 
 Span = tuple[Seconds, Seconds]
 """Start and end."""
@@ -112,8 +122,7 @@ def in_order(
 def _for_model(samples: npt.NDArray[np.float32], sample_rate: int) -> bytes:
     """16-bit samples at 16 kHz. Linear interpolation after a moving average is plenty for a recogniser.
 
-    Digital silence, and a recording that ends with its last sound, are nothing that the model has ever heard: words
-    beside them are lost. So it gets a room's faint noise, the same at each call, and a moment of it at the end.
+    A moment of silence comes after it: a word with which a recording ends is not heard without.
     """
     peak = float(np.max(np.abs(samples), initial=0.0))
     if not peak:
@@ -124,7 +133,6 @@ def _for_model(samples: npt.NDArray[np.float32], sample_rate: int) -> bytes:
     places = np.arange(int(len(samples) * SAMPLE_RATE / sample_rate)) * (sample_rate / SAMPLE_RATE)
     resampled = np.interp(places, np.arange(len(samples)), samples) * (_PEAK / peak)
     heard = np.concatenate([resampled, np.zeros(int(_ROOM * SAMPLE_RATE))])
-    heard += np.random.default_rng(0).normal(0, _NOISE, len(heard))
     return bytes(np.clip(heard * 32767, -32768, 32767).astype("<i2").tobytes())
 
 
@@ -145,17 +153,36 @@ def _times(items: Sequence[Item], recording: bytes) -> list[Span]:
         closed = [span for span in heard if span[1] <= _WINDOW - _OPEN]
         found += [(start + begin / second, end + begin / second) for start, end in closed]
         after = heard[len(closed)][0] if len(closed) < len(heard) else _WINDOW
-        # Half-way between the last word that is kept and the first that is not, on a whole sample.
-        begin += round(((closed[-1][1] if closed else after) + after) / 2 * SAMPLE_RATE) * 2
+        before = closed[-1][1] if closed else max(0.0, after - _ROOM)
+        if (between := (before + after) / 2) < _LEAST:
+            return []
+        begin = _next_sound(recording, begin + round(between * SAMPLE_RATE) * 2)
     rest = _recognised(items[len(found) :], recording[begin:], to_the_last=True)
     return [] if rest is None else found + [(start + begin / second, end + begin / second) for start, end in rest]
 
 
+def _next_sound(recording: bytes, begin: int) -> int:
+    """The byte from which it is worth to listen on: a window that is mostly a pause is heard badly."""
+    loud = np.flatnonzero(np.abs(np.frombuffer(recording, "<i2", offset=begin).astype(np.int32)) > _LOUD * 32767)
+    return begin + 2 * max(0, int(loud[0]) - int(_ROOM * SAMPLE_RATE)) if len(loud) else begin
+
+
 def _recognised(items: Sequence[Item], recording: bytes, *, to_the_last: bool) -> list[Span] | None:
     """Start and end of the items, of all or of as many as the recording says; None if it does not say them."""
-    return next(
-        (spans for beam in _BEAMS if (spans := _decoded(items, recording, beam, to_the_last)) is not None), None
-    )
+    for beam, noise in _TRIES:
+        spans = _decoded(items, _in_a_room(recording, noise), beam, to_the_last)
+        if spans is not None:
+            return spans
+    return None
+
+
+def _in_a_room(recording: bytes, noise: float) -> bytes:
+    """The recording with some noise, the same at each call."""
+    if not noise:
+        return recording
+    samples = np.frombuffer(recording, "<i2")
+    noisy = samples + np.random.default_rng(0).normal(0, noise * 32767, len(samples))
+    return bytes(np.clip(noisy, -32768, 32767).astype("<i2").tobytes())
 
 
 def _decoded(items: Sequence[Item], recording: bytes, beam: float, to_the_last: bool) -> list[Span] | None:
@@ -178,9 +205,10 @@ def _decoded(items: Sequence[Item], recording: bytes, beam: float, to_the_last: 
     decoder.start_utt()
     decoder.process_raw(recording, full_utt=True)
     decoder.end_utt()
-    if decoder.hyp() is None:
+    segments = tuple(decoder.seg() or ())
+    if not segments:
         return None
     rate = decoder.config["frate"]
-    found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in decoder.seg() or ()}
+    found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in segments}
     spans = [found[name] for name in names if name in found]
     return None if to_the_last and len(spans) < len(items) else spans
