@@ -23,12 +23,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
+from filelock import FileLock
 
 from cm_assets_tests.conftest import until
 from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
 VERSION = "2.41.1"
 NODE = "24.21.0"
+
+LIMIT = 900.0
+"""Seconds of one call of npm."""
+
+PATIENCE = ("--fetch-retries=3", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=10000")
+"""A registry that fails now and then is asked again; one that is away is given up soon."""
 
 PLACE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "cm-tests" / f"n8n-{VERSION}"
 
@@ -47,6 +54,10 @@ QUIET = {
     "N8N_DISABLED_MODULES": "mcp-registry,community-packages,chat-hub,instance-ai,agents,workflow-builder",
     "EXTERNAL_FRONTEND_HOOKS_URLS": "",
 }
+
+
+QUICK = {"CFLAGS": "-O0", "CXXFLAGS": "-O0", "JOBS": "2"}
+"""For the compilers: a database that serves one test need not be optimised."""
 
 
 class Outside(LoopbackServer):
@@ -167,15 +178,22 @@ def install() -> None:
     Raises:
         SystemExit: it cannot be had, and why.
     """
-    if (PLACE / "ready").exists():
-        return
-    if shutil.which("npm") is None:
-        raise SystemExit("n8n comes from npm, and there is none: install nodejs and npm (apt-get install npm)")
+    missing = [name for name in ("npm", "g++", "make") if shutil.which(name) is None]
+    PLACE.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(PLACE.with_suffix(".lock")):  # another checkout of this user may be at it
+        if (PLACE / "ready").exists():
+            return
+        if missing:
+            raise SystemExit(f"n8n needs {', '.join(missing)}: apt-get install npm g++ make")
+        _install()
+
+
+def _install() -> None:
     shutil.rmtree(PLACE, ignore_errors=True)
     for folder in (PLACE, PLACE / "node"):
         folder.mkdir(parents=True)
         (folder / "package.json").write_text('{"private": true}')
-    options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error")
+    options = ("--no-package-lock", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error", *PATIENCE)
     # n8n needs a newer Node than most systems have.
     _npm(PLACE / "node", "install", *options, f"{_node()}@{NODE}")
     # Of the packages that compile themselves or load something, only the database is used.
@@ -186,16 +204,22 @@ def install() -> None:
 
 def _npm(folder: Path, *arguments: str) -> None:
     print("npm", *arguments, flush=True)
-    done = subprocess.run(["npm", *arguments], cwd=folder, env=_environment(), check=False)
+    what = f"n8n {VERSION} cannot be installed: npm {' '.join(arguments[:1])} in {folder}"
+    try:
+        done = subprocess.run(["npm", *arguments], cwd=folder, env=_environment(), timeout=LIMIT, check=False)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"{what} was not done after {LIMIT:.0f} s; is the registry slow? (npm ping)") from None
     if done.returncode:
-        raise SystemExit(f"n8n {VERSION} cannot be installed: npm {arguments[0]} ended with {done.returncode}")
+        raise SystemExit(
+            f"{what} ended with {done.returncode}, and said why above; does the registry answer? (npm ping)"
+        )
 
 
 def _environment() -> dict[str, str]:
     ours = PLACE / "node" / "node_modules" / _node()
     kept = {name: value for name, value in os.environ.items() if not name.startswith("N8N_")}
     # The headers for what is compiled are beside the program.
-    return kept | {"PATH": f"{ours / 'bin'}:{os.environ['PATH']}", "npm_config_nodedir": str(ours)}
+    return kept | QUICK | {"PATH": f"{ours / 'bin'}:{os.environ['PATH']}", "npm_config_nodedir": str(ours)}
 
 
 def _node() -> str:

@@ -189,10 +189,9 @@ def _repeat(found: StoredRequest, request: VideoRequest) -> Accepted:
         problem = Problem("request", f"video {found.id} was made of it and is retired; --new makes another one")
         raise RequestError([problem], conflict=True)
     if found.content_sha256 != request.content_sha256():
-        field = "id" if request.id == found.id else "request"
-        raise RequestError(
-            [Problem(field, f"video {found.id} was requested with other content; choose another id")], conflict=True
-        )
+        field, what = ("id", "id") if request.id == found.id else ("request", "key: this one is taken")
+        problem = Problem(field, f"video {found.id} was requested with other content; choose another {what}")
+        raise RequestError([problem], conflict=True)
     return Accepted(found, repeated=True)
 
 

@@ -25,7 +25,7 @@ from cm_assets.lifecycle.projection import cursor_of, other_instances
 from cm_assets.lifecycle.worklog import ACTIVE, STOPPED_TAG, WorkLog
 from cm_assets.models.base import Failure
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.daemon import answers
+from cm_assets.orchestration.code_server import CodeServer
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
 from cm_assets.orchestration.processes import start, sweep, sweep_work
@@ -46,10 +46,6 @@ TICK = 0.25
 LOCK_LIMIT = 0.5
 """Seconds after which the lock is another engine's."""
 
-START_LIMIT = 60.0
-"""Seconds that the code server has to answer."""
-
-
 AWAY_LIMIT = 60.0
 """Seconds for which an engine lives without its database; a new one can wait as well, and holds nothing old."""
 
@@ -68,7 +64,7 @@ class Engine:
         self._folder = homes.engine_folder(settings)
         self._sockets = _socket_folder(settings.home)
         self._socket = self._sockets / "code.sock"
-        self._code_server: subprocess.Popen[bytes] | None = None
+        self._code_server = CodeServer(self._socket, settings.home, self._folder / "code-server.log")
         self._daemon: subprocess.Popen[bytes] | None = None
         self._stopping = False
         self._away_since = 0.0
@@ -113,7 +109,7 @@ class Engine:
             self._start()
             worklog = WorkLog(instance)
             self._bury_the_dead(worklog)
-            self._wait_for_code_server()
+            self._code_server.wait(lambda: self._stopping)
             launcher = stack.enter_context(Launcher(instance, self._socket))
             database.forget_progress()
             # Whoever had claimed a launch was swept away.
@@ -171,41 +167,16 @@ class Engine:
         workspace.write_text(
             f"load_from:\n  - grpc_server: {{socket: {str(self._socket)!r}, location_name: {LOCATION}}}\n"
         )
-        self._start_code_server()
+        self._code_server.start()
         self._daemon = start(
             ["-m", "cm_assets.orchestration.daemon", str(self._socket), "run", "-w", str(workspace)],
             self._settings.home,
             self._folder / "daemon.log",
         )
 
-    def _start_code_server(self) -> None:
-        self._socket.unlink(missing_ok=True)
-        self._code_server = start(
-            [
-                *("-m", "cm_assets.orchestration.program", "dagster"),
-                *("api", "grpc", "-m", "cm_assets.definitions", "-s", str(self._socket)),
-            ],
-            self._settings.home,
-            self._folder / "code-server.log",
-        )
-
-    def _wait_for_code_server(self) -> None:
-        deadline = time.monotonic() + START_LIMIT
-        while not answers(self._socket):
-            if self._stopping:
-                return
-            assert self._code_server is not None
-            if self._code_server.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(f"the code server did not start: see {self._folder / 'code-server.log'}")
-            time.sleep(0.05)
-
     def _supervise(self) -> None:
-        assert self._code_server is not None
         assert self._daemon is not None
-        if self._code_server.poll() is not None:
-            log.error("the code server died with code %s; a new one starts", self._code_server.returncode)
-            self._start_code_server()
-            self._wait_for_code_server()
+        self._code_server.supervise(lambda: self._stopping)
         if self._daemon.poll() is not None:
             log.error("the daemon died with code %s; a new one starts", self._daemon.returncode)
             self._daemon = start(
@@ -239,9 +210,9 @@ class Engine:
     def _kill_all(self) -> None:
         """Kill all at once: nothing is lost by it, and a polite end would take its time from the five seconds."""
         sweep(self._settings.home, but=_self_and_parents())
-        for process in (self._daemon, self._code_server):
-            if process is not None:
-                process.wait(5)
+        self._code_server.wait_gone(5)
+        if self._daemon is not None:
+            self._daemon.wait(5)
 
 
 def _socket_folder(home: Path) -> Path:

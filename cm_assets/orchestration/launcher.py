@@ -138,11 +138,11 @@ class Nursery:
             self._current(preload, home)
 
     def _current(self, preload: tuple[str, ...], home: str) -> "WarmParent":
-        generation = _generation(home)
-        if self._parent is None or self._parent.generation != generation or not self._parent.alive:
+        now = generation(Path(home) / "dagster.yaml")
+        if self._parent is None or self._parent.generation != now or not self._parent.alive:
             if self._parent is not None:
                 self._parent.retire()
-            self._parent = WarmParent(preload, generation)
+            self._parent = WarmParent(preload, now)
         return self._parent
 
 
@@ -209,10 +209,10 @@ class WarmParent:
 _nursery = Nursery()
 
 
-def _generation(home: str) -> str:
-    """What code and configuration is on the disk now; a parent that has imported other is of no use any more."""
+def generation(*more: Path) -> str:
+    """What code, and what else, is on the disk now; who has loaded other is of no use any more."""
     digest = hashlib.sha256()
-    for path in [*sorted(PACKAGE.rglob("*.py")), Path(home) / "dagster.yaml"]:
+    for path in [*sorted(PACKAGE.rglob("*.py")), *more]:
         try:
             status = path.stat()
         except OSError:

@@ -131,6 +131,8 @@ def _problems_of(error: RequestValidationError) -> Iterable[Problem]:
         if item["type"] == "json_invalid":
             yield Problem("request", f"is not valid JSON: {item['ctx']['error']}")
             continue
+        if item["type"] in {"model_type", "model_attributes_type"}:
+            message = "must be an object" if path else "must be a JSON object, sent as Content-Type: application/json"
         if item["type"] == "extra_forbidden":
             message = "is not a known field; docs/requests.md lists them"
         yield Problem(".".join(map(str, path)) or ("request" if place == "body" else str(place)), message)

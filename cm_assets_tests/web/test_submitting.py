@@ -29,6 +29,20 @@ def test_the_seeds_webhook_takes_its_body_verbatim(site: Site) -> None:
     assert site.http.get(answer.headers["location"]).json()["state"] == "queued"
 
 
+@pytest.mark.parametrize(
+    ("body", "kind", "said"),
+    [
+        (b"text=Hello", "application/x-www-form-urlencoded", "request: must be a JSON object, sent as Content-Type"),
+        (b'["Hello"]', "application/json", "request: must be a JSON object"),
+        (b'{"scenes": ["Hello"]}', "application/json", "scenes.0: must be an object"),
+    ],
+)
+def test_what_is_no_object_is_told_so(site: Site, body: bytes, kind: str, said: str) -> None:
+    answer = site.http.post("/videos", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["detail"].startswith(said)
+
+
 def test_a_key_names_a_request(site: Site) -> None:
     headers = {"Idempotency-Key": "order-17"}
     first = site.http.post("/videos", json=SCENES, headers=headers)
@@ -38,7 +52,7 @@ def test_a_key_names_a_request(site: Site) -> None:
     other = site.http.post("/videos", json=SCENES | {"music": "happy"}, headers=headers)
     assert other.status_code == 409
     assert other.headers["content-type"] == "application/problem+json"
-    assert "other content" in other.json()["detail"]
+    assert "other content; choose another key" in other.json()["detail"]
     assert len(site.http.get("/videos").json()["videos"]) == 1
 
 

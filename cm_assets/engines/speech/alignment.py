@@ -27,11 +27,39 @@ _PHONES: Mapping[str, str] = {
 }  # fmt: skip
 """From misaki's alphabet to that of the CMU pronouncing dictionary."""
 
-_BEAMS = (1e-80, 1e-150)
-"""How unlikely a path may be and still be followed. The narrow one is quicker and now and then loses fast speech."""
+_TRIES = ((1e-80, 0.0), (1e-150, 0.0), (1e-80, 3e-4))
+"""How unlikely a path may be and still be followed, and how loud a room's noise is laid under the recording.
+
+The narrow beam is quicker and now and then loses fast speech. Digital silence is nothing that the model has ever heard,
+and words beside it are lost now and then; noise brings them back, but has other words begin too early.
+"""
+
+_WINDOW: Seconds = 20.0
+"""Of a recording in which words are looked for at once: what that costs grows with the square of it."""
+
+_OPEN: Seconds = 5.0
+"""At the end of a window, where its words are looked for again with what follows them."""
+
+_LEAST: Seconds = 1.0
+"""By which the next window begins later: less is a word that takes a whole window, and so is not said there."""
+
+_QUICKEST = 6
+"""Words a second that nobody's speech exceeds for long."""
 
 _EARLY: Seconds = 0.03
 """The recogniser counts the silence of a closed mouth to the word that follows it."""
+
+_PEAK = 0.7
+"""Of what the model hears."""
+
+_LOUD = 0.05
+"""A sample that is no room's."""
+
+_ROOM: Seconds = 0.2
+"""After the last sound, and before the next."""
+
+Span = tuple[Seconds, Seconds]
+"""Start and end."""
 
 _PHONE = re.compile("|".join(sorted(_PHONES, key=len, reverse=True)))
 
@@ -54,8 +82,8 @@ def align(
     items = (phonemizer or _american()).items(readings)
     length = len(samples) / sample_rate
     recording = _for_model(samples, sample_rate)
-    times = next((times for beam in _BEAMS if (times := _recognised(items, recording, beam))), None)
-    if times is None:
+    times = _times(items, recording)
+    if not times:
         return None
     starts: dict[int, Seconds] = {}
     ends: dict[int, Seconds] = {}
@@ -92,21 +120,74 @@ def in_order(
 
 
 def _for_model(samples: npt.NDArray[np.float32], sample_rate: int) -> bytes:
-    """16-bit samples at 16 kHz. Linear interpolation after a moving average is plenty for a recogniser."""
-    if not len(samples):
+    """16-bit samples at 16 kHz. Linear interpolation after a moving average is plenty for a recogniser.
+
+    A moment of silence comes after it: a word with which a recording ends is not heard without.
+    """
+    peak = float(np.max(np.abs(samples), initial=0.0))
+    if not peak:
         return b""
     if sample_rate > SAMPLE_RATE:
         width = max(1, round(sample_rate / SAMPLE_RATE))
         samples = np.convolve(samples, np.full(width, 1 / width, np.float32), "same")
     places = np.arange(int(len(samples) * SAMPLE_RATE / sample_rate)) * (sample_rate / SAMPLE_RATE)
-    resampled = np.interp(places, np.arange(len(samples)), samples)
-    return bytes(np.clip(resampled * 32767, -32768, 32767).astype("<i2").tobytes())
+    resampled = np.interp(places, np.arange(len(samples)), samples) * (_PEAK / peak)
+    heard = np.concatenate([resampled, np.zeros(int(_ROOM * SAMPLE_RATE))])
+    return bytes(np.clip(heard * 32767, -32768, 32767).astype("<i2").tobytes())
 
 
-def _recognised(items: Sequence[Item], recording: bytes, beam: float) -> list[tuple[Seconds, Seconds]]:
-    """Start and end of each item; empty if the recording does not say them."""
+def _times(items: Sequence[Item], recording: bytes) -> list[Span]:
+    """Start and end of each item; empty if the recording does not say them.
+
+    A long recording is gone through window by window. How many of the words a window has is found with them; those near
+    its end, which may be cut or lack what follows them, are left to the next one, which begins between two words.
+    """
+    second = 2 * SAMPLE_RATE
+    found: list[Span] = []
+    begin = 0
+    while len(recording) - begin > 2 * _WINDOW * second:
+        window = recording[begin : begin + int(_WINDOW * second)]
+        heard = _recognised(items[len(found) :][: int(_WINDOW * _QUICKEST)], window, to_the_last=False)
+        if heard is None:
+            return []
+        closed = [span for span in heard if span[1] <= _WINDOW - _OPEN]
+        found += [(start + begin / second, end + begin / second) for start, end in closed]
+        after = heard[len(closed)][0] if len(closed) < len(heard) else _WINDOW
+        before = closed[-1][1] if closed else max(0.0, after - _ROOM)
+        if (between := (before + after) / 2) < _LEAST:
+            return []
+        begin = _next_sound(recording, begin + round(between * SAMPLE_RATE) * 2)
+    rest = _recognised(items[len(found) :], recording[begin:], to_the_last=True)
+    return [] if rest is None else found + [(start + begin / second, end + begin / second) for start, end in rest]
+
+
+def _next_sound(recording: bytes, begin: int) -> int:
+    """The byte from which it is worth to listen on: a window that is mostly a pause is heard badly."""
+    loud = np.flatnonzero(np.abs(np.frombuffer(recording, "<i2", offset=begin).astype(np.int32)) > _LOUD * 32767)
+    return begin + 2 * max(0, int(loud[0]) - int(_ROOM * SAMPLE_RATE)) if len(loud) else begin
+
+
+def _recognised(items: Sequence[Item], recording: bytes, *, to_the_last: bool) -> list[Span] | None:
+    """Start and end of the items, of all or of as many as the recording says; None if it does not say them."""
+    for beam, noise in _TRIES:
+        spans = _decoded(items, _in_a_room(recording, noise), beam, to_the_last)
+        if spans is not None:
+            return spans
+    return None
+
+
+def _in_a_room(recording: bytes, noise: float) -> bytes:
+    """The recording with some noise, the same at each call."""
+    if not noise:
+        return recording
+    samples = np.frombuffer(recording, "<i2")
+    noisy = samples + np.random.default_rng(0).normal(0, noise * 32767, len(samples))
+    return bytes(np.clip(noisy, -32768, 32767).astype("<i2").tobytes())
+
+
+def _decoded(items: Sequence[Item], recording: bytes, beam: float, to_the_last: bool) -> list[Span] | None:
     if not items or not recording:
-        return []
+        return None
     from pocketsphinx import Decoder
 
     decoder = Decoder(lm=None, samprate=SAMPLE_RATE, loglevel="FATAL", beam=beam, wbeam=beam, pbeam=beam)
@@ -114,11 +195,20 @@ def _recognised(items: Sequence[Item], recording: bytes, beam: float) -> list[tu
     for place, (name, item) in enumerate(zip(names, items, strict=True)):
         phones = " ".join(_PHONES[found] for found in _PHONE.findall(item.phonemes))
         decoder.add_word(name, phones or "AH", update=place + 1 == len(items))
-    decoder.set_align_text(" ".join(names))
+    if to_the_last:
+        decoder.set_align_text(" ".join(names))
+    else:
+        words = [(place, place + 1, 1.0, name) for place, name in enumerate(names)]
+        ends = [(place, len(names), 1.0) for place in range(len(names))]
+        decoder.add_fsg("words", decoder.create_fsg("words", 0, len(names), [*words, *ends]))
+        decoder.activate_search("words")
     decoder.start_utt()
     decoder.process_raw(recording, full_utt=True)
     decoder.end_utt()
+    segments = tuple(decoder.seg() or ())
+    if not segments:
+        return None
     rate = decoder.config["frate"]
-    segments = decoder.seg() or ()
     found = {part.word: (part.start_frame / rate + _EARLY, (part.end_frame + 1) / rate) for part in segments}
-    return [found[name] for name in names] if all(name in found for name in names) else []
+    spans = [found[name] for name in names if name in found]
+    return None if to_the_last and len(spans) < len(items) else spans
