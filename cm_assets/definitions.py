@@ -1,6 +1,7 @@
 """build_defs: the one page where everything meets. Production, tests and tools all come through here."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 
 import dagster as dg
@@ -15,6 +16,7 @@ from cm_assets.assets.script import code_version, script
 from cm_assets.assets.stage import Stages
 from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.models.base import Failure
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
 from cm_assets.orchestration.jobs import produce_video, publish_video
@@ -36,7 +38,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
         overrides: resources that take the place of those of the settings, by name.
     """
     wait_patiently()  # whichever executor a job has
-    store = ArtifactStore(settings.artifacts, settings.cache)
+    store = ArtifactStore(settings.artifacts, settings.cache, settings.artifact_cache_bytes)
     database = Database(settings.database)
     ffmpeg = str(settings.ffmpeg or "")
     resources: dict[str, object] = {
@@ -98,6 +100,11 @@ def warm() -> None:
 
     rehearse(build_defs)
     settings = Settings()
+    # What is wrong with the store, a stage says.
+    with suppress(Failure):
+        store = (_built().resources or {})["store"]
+        assert isinstance(store, ArtifactStore)
+        store.warm()
     if settings.on_postgres:
         database = Database(settings.database)
         database.get("rehearsal")

@@ -43,7 +43,7 @@ class Rounds:
         home: Path | None,
     ) -> None:
         worklog = WorkLog(instance)
-        store = ArtifactStore(settings.artifacts, settings.cache)
+        store = ArtifactStore(settings.artifacts, settings.cache, settings.artifact_cache_bytes)
         disk = Disk(settings, database)
         sweep(settings.incoming)
         self._inbox = Inbox(settings.inbox, database, lambda: catalogue(settings), disk.require_room)
