@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -34,12 +35,12 @@ forked = multiprocessing.get_context("fork")
 
 
 class Place:
-    """A bucket of its own, and hosts that use it."""
+    """A folder of a bucket, and hosts that use it."""
 
-    def __init__(self, s3: S3, folder: Path) -> None:
-        self.s3, self.folder, self.bucket = s3, folder, s3.new_bucket()
-        self.url = f"s3://{self.bucket}/some/folder"
-        self.client = s3.client()
+    def __init__(self, s3: S3, client: Any, bucket: str, folder: Path) -> None:
+        self.s3, self.client, self.bucket, self.folder = s3, client, bucket, folder
+        self.prefix = f"some/{uuid.uuid4().hex}"
+        self.url = f"s3://{bucket}/{self.prefix}"
 
     def host(self, name: str = "a", limit: int = 10**9) -> ArtifactStore:
         return ArtifactStore(self.url, self.folder / name, limit)
@@ -50,18 +51,25 @@ class Place:
         return path
 
     def kept(self) -> list[str]:
-        answer = self.client.list_objects_v2(Bucket=self.bucket)
-        return [one["Key"] for one in answer.get("Contents", ())]
+        answer = self.client.list_objects_v2(Bucket=self.bucket, Prefix=self.prefix)
+        return [one["Key"].removeprefix(f"{self.prefix}/") for one in answer.get("Contents", ())]
 
     def unfinished(self) -> int:
-        return len(self.client.list_multipart_uploads(Bucket=self.bucket).get("Uploads", ()))
+        found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=self.prefix)
+        return len(found.get("Uploads", ()))
+
+
+@pytest.fixture(scope="module")
+def bucket(s3: S3) -> tuple[Any, str]:
+    """A client, and a bucket that all tests share."""
+    return s3.client(), s3.new_bucket()
 
 
 @pytest.fixture
-def place(s3: S3, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+def place(s3: S3, bucket: tuple[Any, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
     for name, value in s3.variables.items():
         monkeypatch.setenv(name, value)
-    return Place(s3, tmp_path)
+    return Place(s3, *bucket, tmp_path)
 
 
 @pytest.fixture
@@ -91,9 +99,9 @@ def test_what_one_host_stores_another_one_reads(place: Place, size: int) -> None
     path = place.file(size)
     ref = put(place.host("a"), path)
     assert ref.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
-    assert place.kept() == [f"some/folder/{ref.key}"]
+    assert place.kept() == [ref.key]
     assert place.host("a").address(ref) == f"{place.url}/{ref.key}"
-    head = place.client.head_object(Bucket=place.bucket, Key=f"some/folder/{ref.key}")
+    head = place.client.head_object(Bucket=place.bucket, Key=f"{place.prefix}/{ref.key}")
     assert (head["ContentType"], head["ContentLength"]) == ("video/mp4", size)
     with place.host("b").lend(ref) as copy:
         assert copy.read_bytes() == path.read_bytes()
@@ -173,7 +181,7 @@ def test_a_download_that_changed_on_its_way_is_loaded_again(place: Place, throug
 
 def test_what_is_damaged_where_it_lies_is_refused_and_repaired_by_storing_it_again(place: Place) -> None:
     ref = put(place.host("a"), path := place.file(MB))
-    place.client.put_object(Bucket=place.bucket, Key=f"some/folder/{ref.key}", Body=b"something else")
+    place.client.put_object(Bucket=place.bucket, Key=f"{place.prefix}/{ref.key}", Body=b"something else")
     other = place.host("b")
     with pytest.raises(LostArtifact, match="damaged: materialize its asset again"):
         other.local(ref)
@@ -390,11 +398,11 @@ def test_a_video_is_removed_and_no_other_here_and_there(place: Place) -> None:
             store.put_bytes(video, "audio", f"{number}".encode(), ".flac", "audio/flac")
         model = store.put_bytes(video, "render", b"{}", ".json", "application/json")
     store.remove_media("v1", but=["render"])
-    assert len([key for key in place.kept() if "/v1/" in key]) == 1
+    assert len([key for key in place.kept() if key.startswith("v1/")]) == 1
     for _ in range(2):
         store.remove("v1")
         assert len(place.kept()) == 4
-        assert all("/v11/" in key for key in place.kept())
+        assert all(key.startswith("v11/") for key in place.kept())
     with pytest.raises(LostArtifact):
         store.read(model.key.replace("v11", "v1"))
 
