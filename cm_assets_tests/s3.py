@@ -89,8 +89,8 @@ def server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
     ports = _free_ports(host, 8)
     names = ("master", "volume", "filer", "s3")
     options = [f"-{name}.port={ports[2 * i]}" for i, name in enumerate(names)]
-    # Else it takes another, fixed port, and only one server runs at a time.
-    options += ["-s3.port.iceberg=0"]
+    # Else it takes fixed ports as well, and only one server runs at a time.
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     options += [f"-{name}.port.grpc={ports[2 * i + 1]}" for i, name in enumerate(names)]
     identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))

@@ -162,7 +162,7 @@ def test_a_file_that_changes_while_it_is_stored_is_not_kept(place: Place) -> Non
     assert (place.kept(), place.unfinished()) == ([], 0)
 
 
-@pytest.mark.parametrize("cuts", [[1], [100_000, 0, 0, 500_000], [2_999_999]])
+@pytest.mark.parametrize("cuts", [[1], [100_000, 0, 500_000], [2_999_999]])
 def test_a_download_that_breaks_off_goes_on_where_it_broke(
     place: Place, through: Callable[..., S3Proxy], cuts: list[int]
 ) -> None:
@@ -287,7 +287,7 @@ def test_what_another_attempt_cannot_help_says_what_to_do(
 ) -> None:
     with through(loss) as proxy, pytest.raises(PermanentFailure, match=words) as failure:
         put(place.host(), place.file(1))
-    assert len(proxy.requests) == 1
+    assert proxy.counts["PUT"] == 1
     # The answer repeats what was sent, as some servers do.
     assert all(word not in str(failure.value) for word in (KEY, "Signature"))
 
@@ -350,22 +350,22 @@ def test_copies_keep_their_bound_and_those_in_use_stay(place: Place) -> None:
 
 
 def test_what_another_process_has_in_use_stays_until_it_dies(place: Place) -> None:
-    refs = [put(place.host("a"), place.file(2 * MB, f"{number}.mp4")) for number in range(2)]
+    refs = [put(place.host("a"), place.file(2 * MB, f"{number}.mp4")) for number in range(3)]
     here, there = forked.Pipe()
 
     def hold() -> None:
-        there.send(place.host("b", limit=0).local(refs[0]))
+        store = place.host("b", limit=0)
+        there.send(store.local(refs[0]))
         time.sleep(600)
 
     other = forked.Process(target=hold)
     other.start()
     path = here.recv()
-    for _ in range(2):
-        with place.host("b", limit=0).lend(refs[1]):
-            assert path.exists()
+    with place.host("b", limit=0).lend(refs[1]):
+        assert path.exists()
     other.kill()
     other.join()
-    with place.host("b", limit=0).lend(refs[1]):
+    with place.host("b", limit=0).lend(refs[2]):
         assert not path.exists()
 
 
