@@ -27,8 +27,8 @@ from cm_assets_tests.test_uploads import (
 
 pytestmark = pytest.mark.s3
 
-MOST = {"PUT": 16, "GET": 0, "HEAD": 0, "LIST": 0}
-"""Requests that a video with one scene may take on one host, from `cm make` to the post."""
+MOST = {"PUT": 24, "GET": 0, "HEAD": 0, "LIST": 0}
+"""Requests that a video with one illustrated scene may take on one host, until it waits for its review."""
 
 
 @pytest.fixture
