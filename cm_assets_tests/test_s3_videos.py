@@ -27,7 +27,7 @@ from cm_assets_tests.test_uploads import (
 
 pytestmark = pytest.mark.s3
 
-MOST = {"PUT": 24, "GET": 0, "HEAD": 0, "LIST": 0}
+MOST = {"PUT": 24, "GET": 0, "HEAD": 0, "LIST": 1}
 """Requests that a video with one illustrated scene may take on one host, until it waits for its review."""
 
 
