@@ -35,7 +35,7 @@ test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything kille
 	$(BIN)/pytest -m celery --timeout 900 -s
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
-	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres" --timeout 400
+	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres and not s3" --timeout 400
 
 test-exactly-once: $(VENV)/.dev ## Uploads that are killed everywhere: each ends with one post
 	$(BIN)/pytest -n 2 -m exactly_once --timeout 600

@@ -29,7 +29,7 @@ import psutil
 from goals import Goals
 
 from cm_assets.media import ass, captions, cover, soundtrack
-from cm_assets.media.composition import Look, SegmentCache, ShotPicture, compose
+from cm_assets.media.composition import FileCache, Look, ShotPicture, compose
 from cm_assets.media.ffmpeg import Ffmpeg, arguments, find
 from cm_assets.media.fonts import fonts_folder
 from cm_assets.media.music import choose
@@ -160,7 +160,7 @@ class Job:
             sound = soundtrack.build(self.ffmpeg, self.narration, LOUDNESS, self.music, samples, folder)
         with meter.part("picture, join, verification"):
             video = compose(
-                self.ffmpeg, placed, self.look, sound.path, folder, SegmentCache(cache, 10**10), lambda _share: None
+                self.ffmpeg, placed, self.look, sound.path, folder, FileCache(cache, 10**10), lambda _share: None
             )
         with meter.part("cover"):
             cover.write_cover(self.ffmpeg, video, cover.candidates(self.scenes), folder / "cover.jpg")

@@ -74,7 +74,12 @@ def make(
         interrupted(client, video, CANCEL_LIMIT)
         raise typer.Exit(130)
     if output is not None and "video" in status.links:
-        _copy(Path(status.links["video"]), output)
+        try:
+            with client.lend(client.rendered(video)["video"]) as made:
+                _copy(made, output)
+        except Failure as failure:
+            typer.echo(f"cm: --output: {failure}", err=True)
+            raise typer.Exit(1) from None
     if as_json:
         print_json(json.loads(status.model_dump_json()) | ({"output": str(output.absolute())} if output else {}))
     else:

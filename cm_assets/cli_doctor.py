@@ -309,10 +309,12 @@ def _costs(settings: Settings) -> str:
 
 
 def _artifacts(settings: Settings) -> str:
+    from cm_assets.models.disk import size
     from cm_assets.storage.artifacts import ArtifactStore
 
-    store = ArtifactStore(settings.artifacts, settings.cache)
-    return str(store.root)
+    ArtifactStore(settings.artifacts, settings.cache).check()
+    copies = f", with copies of at most {size(settings.artifact_cache_bytes)} here (CM_ARTIFACT_CACHE_BYTES)"
+    return f"{settings.artifacts}{copies if settings.artifacts_folder is None else ''}"
 
 
 def _notifications(settings: Settings) -> str:

@@ -6,7 +6,7 @@ Answers from the database, without Dagster, which takes longer to import than an
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from itertools import islice, takewhile
@@ -21,7 +21,7 @@ from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import ENDS, Facts, facts_of
 from cm_assets.lifecycle.status import status as derive
 from cm_assets.models.artifact import ArtifactRef
-from cm_assets.models.base import TransientFailure
+from cm_assets.models.base import Failure, TransientFailure
 from cm_assets.models.disk import DiskUse
 from cm_assets.models.numbers import Numbers, StageNumbers, Told
 from cm_assets.models.request import VideoRequest
@@ -290,7 +290,8 @@ class Client:
             event = kind(asset_key=ASSET, partition=video, metadata=dict(metadata))
             projection.instance.report_runless_asset_event(event)
             # An engine would see it too, but none may run.
-            projection.note(video)
+            with suppress(Failure):
+                projection.note(video)
         self.database.resume([video])
 
     @contextmanager
@@ -324,19 +325,20 @@ class Client:
         """
         return facts_of(self.database.noted([self._stored(video).id]).get(video)).files
 
-    def local(self, ref: ArtifactRef) -> Path:
-        """A file of the artifact store on this machine, loaded if it lies elsewhere.
+    def lend(self, ref: ArtifactRef) -> AbstractContextManager[Path]:
+        """A file of the artifact store on this machine, for the time of a `with` block; loaded if it lies elsewhere.
 
         Raises:
-            PermanentFailure: it is not there, or is not what it was.
+            LostArtifact: it is not there, or is not what it was.
+            Failure: it cannot be had.
         """
-        return self._store.local(ref)
+        return self._store.lend(ref)
 
     @cached_property
     def _store(self) -> "ArtifactStore":
         from cm_assets.storage.artifacts import ArtifactStore
 
-        return ArtifactStore(self.settings.artifacts, self.settings.cache)
+        return ArtifactStore(self.settings.artifacts, self.settings.cache, self.settings.artifact_cache_bytes)
 
     @cached_property
     def uploads(self) -> "Uploads":

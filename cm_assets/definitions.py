@@ -1,6 +1,7 @@
 """build_defs: the one page where everything meets. Production, tests and tools all come through here."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from cm_assets.assets.script import code_version, script
 from cm_assets.assets.stage import Stages
 from cm_assets.assets.take_down import take_down_video
 from cm_assets.lifecycle.catalogue import catalogue
+from cm_assets.models.base import Failure
 from cm_assets.orchestration import broker
 from cm_assets.orchestration.backstop import backstop
 from cm_assets.orchestration.executor import forked_executor
@@ -44,7 +46,7 @@ def build_defs(settings: Settings, *, overrides: Mapping[str, object] | None = N
     """
     wait_patiently()  # whichever executor a job has
     be_patient(DATABASE_PATIENCE)
-    store = ArtifactStore(settings.artifacts, settings.cache)
+    store = ArtifactStore(settings.artifacts, settings.cache, settings.artifact_cache_bytes)
     database = Database(settings.database)
     ffmpeg = str(settings.ffmpeg or "")
     resources: dict[str, object] = {
@@ -111,6 +113,11 @@ def warm() -> None:
 
     rehearse(build_defs)
     settings = Settings()
+    # What is wrong with the store, a stage says.
+    with suppress(Failure):
+        store = (_built().resources or {})["store"]
+        assert isinstance(store, ArtifactStore)
+        store.warm()
     if settings.on_postgres:
         database = Database(settings.database)
         database.get("rehearsal")

@@ -25,7 +25,7 @@ from cm_assets.storage.database import Database
 if TYPE_CHECKING:
     from cm_assets.engines.footage.gathering import Source
     from cm_assets.engines.speech.chain import Narrated
-    from cm_assets.media.composition import SegmentCache
+    from cm_assets.media.composition import FileCache
     from cm_assets.media.ffmpeg import Ffmpeg
     from cm_assets.storage.credentials import Credentials
     from cm_assets.storage.footage import FootageMemory
@@ -264,11 +264,11 @@ class Studio(dg.ConfigurableResource[Any]):
 
         return find(Path(self.ffmpeg) if self.ffmpeg else None)
 
-    def segments(self) -> "SegmentCache":
+    def segments(self) -> "FileCache":
         """The cache of encoded shots."""
-        from cm_assets.media.composition import SegmentCache
+        from cm_assets.media.composition import FileCache
 
-        return SegmentCache(Path(self.cache), self.cache_bytes)
+        return FileCache(Path(self.cache), self.cache_bytes)
 
     def music(self, name: str, seed: int) -> Path | None:
         """The track for a mood or a name.

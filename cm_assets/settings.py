@@ -49,6 +49,7 @@ _SIZE, _DOLLARS = "must be a size such as 500MB or 50GB", "must be US dollars, s
 _COUNT, _DAYS = "must be a whole number from 1 to 100", "must be a number of days, such as 30, and at most 36500"
 
 _EXPECTED: Mapping[str, str] = {
+    "artifact_cache_bytes": _SIZE,
     "allow_private_hosts": "must be true or false",
     "budget_per_day": _DOLLARS,
     "budget_per_video": _DOLLARS,
@@ -141,7 +142,7 @@ class Settings(BaseSettings):
 
     Attributes:
         home: the folder of the database, artifacts, outbox and Dagster's storage; absolute.
-        artifacts_url: folder or fsspec URL of the artifact store; `<home>/artifacts` by default.
+        artifacts_url: folder, `s3://bucket/folder` or fsspec URL of the artifact store; `<home>/artifacts` by default.
         dagster_home: the Dagster home whose daemons make this home's videos, where `cm up` and `cm make` do not.
         database_url: `postgresql://...` of a database for intent, rates and Dagster; SQLite files in `home` by default.
         outbox: the local channel folder; `<home>/outbox` by default.
@@ -182,6 +183,7 @@ class Settings(BaseSettings):
         cache_bytes: bound of the render's segment cache.
         keep_intermediates_days: days after which the narration and clips of a published video go; None for never.
         keep_days: days after its end after which a whole video retires; None for never.
+        artifact_cache_bytes: bound of the local copies of artifacts where these lie in a bucket or behind another URL.
         max_disk: bytes, such as `50GB`, that the home and a local artifact store may take; None for no bound.
         min_free: bytes that stay free on their disks.
         log_format: of what processes write about themselves: `text` for people, `json` for one object a line.
@@ -226,6 +228,7 @@ class Settings(BaseSettings):
     pools: Annotated[Mapping[str, int], NoDecode] = {}
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(2_000_000_000)
+    artifact_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(10_000_000_000)
     keep_intermediates_days: Annotated[float, Field(ge=0, le=36500)] | None = None
     keep_days: Annotated[float, Field(ge=0.01, le=36500)] | None = None
     max_disk: Annotated[ByteSize, Field(gt=0)] | None = None
@@ -282,7 +285,10 @@ class Settings(BaseSettings):
     @classmethod
     def _is_known_store(cls, url: str) -> str:
         protocol, mark, _ = url.partition("://")
-        if mark:
+        if protocol == "s3" and mark:
+            if not re.fullmatch(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9](/[A-Za-z0-9!._*'()/-]*)?", url):
+                raise ValueError("must be as in s3://bucket/folder; address and keys are AWS_ENDPOINT_URL, AWS_...")
+        elif mark:
             from fsspec import available_protocols
 
             if protocol.rpartition("::")[2] not in available_protocols():

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 Mp4 = Callable[..., bytes]
 
-KEPT_OUT = ("CM_", "OPENAI_", "DAGSTER_", "PEXELS_", "PIXABAY_")
+KEPT_OUT = ("CM_", "AWS_", "OPENAI_", "DAGSTER_", "PEXELS_", "PIXABAY_")
 """Variables of whoever runs the tests that are none of theirs."""
 
 SHORT: dict[str, Any] = {"scenes": [{"text": "Hello from a small robot.", "search_terms": ["robot"]}], "music": "none"}
@@ -99,6 +99,25 @@ class Home:
             timeout=seconds,
             check=False,
         )
+
+    def artifacts(self) -> list[str]:
+        """The keys of what is in the artifact store."""
+        if url := self.variables.get("CM_ARTIFACTS_URL"):
+            from cm_assets_tests import s3
+
+            return s3.keys(self.variables, url)
+        root = self.path / "artifacts"
+        return [str(path.relative_to(root)) for path in root.rglob("*") if path.is_file()]
+
+    def artifact(self, address: str) -> Path:
+        """A file to which a status links, or a copy of it."""
+        if not address.startswith("s3://"):
+            return Path(address)
+        from cm_assets_tests import s3
+
+        path = self.folder / address.rpartition("/")[2]
+        path.write_bytes(s3.content(self.variables, address))
+        return path
 
     def made(self, *arguments: str | Path) -> dict[str, Any]:
         done = self.run("make", *arguments, "--json")

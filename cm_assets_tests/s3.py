@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,19 +44,37 @@ class S3:
 
     def client(self) -> Any:
         """Of botocore, to look at what is there."""
-        return botocore.session.get_session().create_client(
-            "s3",
-            endpoint_url=self.endpoint,
-            aws_access_key_id=KEY,
-            aws_secret_access_key=SECRET,
-            region_name="us-east-1",
-        )
+        return client(self.variables)
 
     def new_bucket(self) -> str:
         """The name of a new, empty bucket."""
         name = f"cm-{uuid.uuid4().hex[:12]}"
         self.client().create_bucket(Bucket=name)
         return name
+
+
+def client(variables: Mapping[str, str]) -> Any:
+    """Of botocore, for the server that these variables name."""
+    return botocore.session.get_session().create_client(
+        "s3",
+        endpoint_url=variables["AWS_ENDPOINT_URL"],
+        aws_access_key_id=variables["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=variables["AWS_SECRET_ACCESS_KEY"],
+        region_name=variables["AWS_DEFAULT_REGION"],
+    )
+
+
+def keys(variables: Mapping[str, str], url: str) -> list[str]:
+    """What lies under `s3://bucket/folder`, without these."""
+    bucket, _, folder = url.removeprefix("s3://").partition("/")
+    pages = client(variables).get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=f"{folder}/")
+    return [one["Key"].removeprefix(f"{folder}/") for page in pages for one in page.get("Contents", ())]
+
+
+def content(variables: Mapping[str, str], url: str) -> bytes:
+    """Of `s3://bucket/key`."""
+    bucket, _, key = url.removeprefix("s3://").partition("/")
+    return bytes(client(variables).get_object(Bucket=bucket, Key=key)["Body"].read())
 
 
 @contextmanager
@@ -71,6 +89,8 @@ def server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
     ports = _free_ports(host, 8)
     names = ("master", "volume", "filer", "s3")
     options = [f"-{name}.port={ports[2 * i]}" for i, name in enumerate(names)]
+    # Else it takes fixed ports as well, and only one server runs at a time.
+    options += ["-s3.port.iceberg=0", "-s3.port.lance=0"]
     options += [f"-{name}.port.grpc={ports[2 * i + 1]}" for i, name in enumerate(names)]
     identity = {"name": "tests", "credentials": [{"accessKey": KEY, "secretKey": SECRET}], "actions": ["Admin"]}
     (folder / "s3.json").write_text(json.dumps({"identities": [identity]}))
@@ -79,14 +99,15 @@ def server(folder: Path, host: str = "127.0.0.1") -> Iterator[S3]:
         process = subprocess.Popen(
             [
                 *(str(Path(sys.executable).with_name("weed")), "server", "-s3", f"-s3.config={folder / 's3.json'}"),
-                *(f"-dir={folder / 'data'}", f"-ip={host}", f"-ip.bind={host}", "-volume.max=50", *options),
+                *(f"-dir={folder / 'data'}", f"-ip={host}", f"-ip.bind={host}", "-volume.max=200", *options),
                 *("-master.volumeSizeLimitMB=256", "-master.volumePreallocate=false", "-volume.index=memory"),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             cwd=folder,
-            env={**os.environ, "HOME": str(folder)},
+            # A volume for each bucket, of which there are many here; by itself it makes seven.
+            env={**os.environ, "HOME": str(folder), "WEED_MASTER_VOLUME_GROWTH_COPY_1": "1"},
         )
     s3 = S3(f"http://{host}:{ports[6]}", process)
     try:

@@ -22,9 +22,9 @@ def test_a_request_becomes_a_video(home: Home, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     status = json.loads(done.stdout)
     assert status["state"] == "published"
-    assert (tmp_path / "out.mp4").read_bytes() == Path(status["links"]["video"]).read_bytes()
-    assert "Hello world" in Path(status["links"]["srt"]).read_text()
-    assert Path(status["links"]["cover"]).read_bytes().startswith(b"\xff\xd8")
+    assert (tmp_path / "out.mp4").read_bytes() == home.artifact(status["links"]["video"]).read_bytes()
+    assert "Hello world" in home.artifact(status["links"]["srt"]).read_text()
+    assert home.artifact(status["links"]["cover"]).read_bytes().startswith(b"\xff\xd8")
     assert until(lambda: not home.processes(), 10)
 
     again = home.run("make", "-", stdin=json.dumps(body))
@@ -176,8 +176,7 @@ def test_after_a_kill_of_everything_the_next_make_resumes(home: Home) -> None:
     assert slots_taken(home) == 0
     assert materializations(home) == ONCE
     assert list((home.path / "work").iterdir()) == []
-    artifacts = [path for path in (home.path / "artifacts").rglob("*") if path.is_file()]
-    assert not [path for path in artifacts if ".part" in path.name and not path.name.startswith(".")]
+    assert not [key for key in home.artifacts() if ".part" in key and not Path(key).name.startswith(".")]
 
 
 @pytest.mark.live

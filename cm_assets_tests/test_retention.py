@@ -17,8 +17,8 @@ def told(home: Home, video: str) -> dict[str, Any]:
 
 
 def media(home: Home, video: str) -> set[str]:
-    root = home.path / "artifacts" / video
-    return {path.relative_to(root).parts[0] for path in root.rglob("*") if path.is_file() and path.suffix != ".json"}
+    keys = [Path(key).parts for key in home.artifacts() if not key.endswith(".json")]
+    return {asset for whose, asset, *_ in keys if whose == video}
 
 
 def test_what_must_stay_is_refused_with_the_reason(home: Home) -> None:
@@ -101,4 +101,4 @@ def test_results_expire_and_a_full_disk_holds_what_is_new(home: Home) -> None:
     done = home.run("make", home.folder / "second.yaml", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["id"] == second
-    assert Path(json.loads(done.stdout)["links"]["video"]).is_file()
+    assert home.artifact(json.loads(done.stdout)["links"]["video"]).is_file()

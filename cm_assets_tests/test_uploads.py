@@ -96,7 +96,7 @@ def test_a_video_of_ones_own_clip_and_voice(home: Home, mp4: Mp4, tmp_path: Path
     assert status["state"] == "published"
 
     # Each caption comes when its first word is said; the track begins a tenth of a second before the first.
-    cues = re.findall(r"(\d\S+) --> (\d\S+)\n(.+?)\n", Path(status["links"]["srt"]).read_text())
+    cues = re.findall(r"(\d\S+) --> (\d\S+)\n(.+?)\n", home.artifact(status["links"]["srt"]).read_text())
     words = [word for _, _, text in cues for word in text.split()]
     assert words == " ".join(SCENES).split()
     true = [word.start - spoken.words[0].start + 0.1 for word in spoken.words]
@@ -106,8 +106,8 @@ def test_a_video_of_ones_own_clip_and_voice(home: Home, mp4: Mp4, tmp_path: Path
         place += len(text.split())
 
     # What is heard is the recording, but for the limiter and two codecs.
-    heard = tmp_path / "heard.wav"
-    command = [str(find().path), "-v", "error", "-i", status["links"]["video"], "-ac", "1", "-ar", "24000"]
+    heard, made = tmp_path / "heard.wav", str(home.artifact(status["links"]["video"]))
+    command = [str(find().path), "-v", "error", "-i", made, "-ac", "1", "-ar", "24000"]
     subprocess.run([*command, "-c:a", "pcm_f32le", "-f", "f32le", str(heard)], check=True)
     sound = np.fromfile(heard, "<f4")
     part = spoken.samples[24_000:72_000]
@@ -118,7 +118,7 @@ def test_a_video_of_ones_own_clip_and_voice(home: Home, mp4: Mp4, tmp_path: Path
 
     # In the second scene the clip is seen, in the others it is not.
     def blueness(at: float) -> float:
-        arguments = ["-v", "error", "-ss", f"{at:.2f}", "-i", status["links"]["video"], "-frames:v", "1"]
+        arguments = ["-v", "error", "-ss", f"{at:.2f}", "-i", made, "-frames:v", "1"]
         scale = ["-vf", "crop=iw:ih/3:0:0,scale=8:8", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
         done = subprocess.run([str(find().path), *arguments, *scale], capture_output=True, check=True)
         picture = np.frombuffer(done.stdout, np.uint8).reshape(-1, 3).astype(float)

@@ -3,6 +3,7 @@
 It can be thrown away: `rebuild` finds the same facts again.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -13,13 +14,15 @@ from cm_assets.lifecycle.announcements import announcements
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
 from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
-from cm_assets.models.artifact import ArtifactRef
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.artifact import ArtifactRef, LostArtifact
+from cm_assets.models.base import Failure
 from cm_assets.models.render import Render
 from cm_assets.partitions import VideoId, is_video_id
 from cm_assets.policies import POST
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
+
+log = logging.getLogger("cm_assets.projection")
 
 CURSOR = "assets@"
 """Beginning of a cursor's name: how far the events of one Dagster instance were read."""
@@ -31,6 +34,9 @@ OVERLAP = 200
 
 LATE = 30.0
 """Seconds after the newest event in which older ones may still appear."""
+
+REST = 15.0
+"""Seconds after which artifacts are looked for again that could not be read: to ask may take as long."""
 
 MOST_OPEN = 5000
 """Open requests among which those that were in flight are looked for at the start."""
@@ -53,6 +59,8 @@ class Projection:
         self._cursor = database.cursor(self._name)
         self._seen: set[int] = set()
         self._moved = time.monotonic()
+        self._unread: set[VideoId] = set()
+        self._rests_until = 0.0
         # What an earlier engine left as in flight is looked at again, whatever became of it.
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
         self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
@@ -78,10 +86,23 @@ class Projection:
             changed = self._since(self._cursor)
             touched |= changed
             self._database.resume(changed)  # whatever they waited for, it may have come
-        for video in sorted(touched):
-            self.note(video)
-        if newest > self._cursor:
+        self._unread |= touched
+        if self._unread and time.monotonic() >= self._rests_until:
+            self._read()
+        # Whoever takes over reads what is still to be read.
+        if newest > self._cursor and not self._unread:
             self._move_cursor(newest)
+
+    def _read(self) -> None:
+        """Note what is to be noted, as long as the artifacts can be read."""
+        for video in sorted(self._unread):
+            try:
+                self.note(video)
+            except Failure as failure:
+                log.warning("what is new of %s is read later: %s", video, failure)
+                self._rests_until = time.monotonic() + REST
+                return
+            self._unread.discard(video)
 
     def note(self, video: VideoId, *, told_to: int = -1) -> None:
         """Gather the facts of a video and store them, with the events that what is new in them means.
@@ -178,7 +199,7 @@ def _render(store: ArtifactStore, made: Made) -> Render | None:
     """What was rendered; None if somebody has removed it."""
     try:
         return Render.model_validate_json(store.read(str(made.metadata["model"])))
-    except PermanentFailure:
+    except LostArtifact:
         return None
 
 

@@ -8,8 +8,9 @@ import dagster as dg
 from pydantic import ValidationError
 
 from cm_assets.lifecycle.worklog import STOPPED_TAG, Made, WorkLog, stages_of
+from cm_assets.models.artifact import LostArtifact
 from cm_assets.models.audio import Audio
-from cm_assets.models.base import FPS, Model, PermanentFailure
+from cm_assets.models.base import FPS, Model
 from cm_assets.models.clips import BackgroundClips
 from cm_assets.models.script import Script
 from cm_assets.models.spending import Bill
@@ -59,7 +60,7 @@ def _read(store: ArtifactStore, made: Made | None, model: type[Told]) -> Told | 
         return None
     try:
         return model.model_validate_json(store.read(str(made.metadata["model"])))
-    except (PermanentFailure, ValidationError, KeyError):
+    except (LostArtifact, ValidationError, KeyError):
         return None
 
 

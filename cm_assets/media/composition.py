@@ -7,12 +7,12 @@ from pathlib import Path
 
 from cm_assets.media.ffmpeg import Ffmpeg, Group, arguments, source, together
 from cm_assets.media.probe import open_quickly
-from cm_assets.media.segment_cache import SegmentCache
 from cm_assets.media.segments import CRF, TIMESCALE, Look, ShotPicture, encode, frame_fault
 from cm_assets.models.base import FPS, SAMPLE_RATE, SAMPLES_PER_FRAME, PermanentFailure
 from cm_assets.models.protocols import Progress
+from cm_assets.storage.file_cache import FileCache
 
-__all__ = ["CRF", "Look", "SegmentCache", "ShotPicture", "compose", "verify"]
+__all__ = ["CRF", "FileCache", "Look", "ShotPicture", "compose", "verify"]
 
 WORKERS = 2
 """Shots that are encoded at once: as many as the smallest machine has cores."""
@@ -24,7 +24,7 @@ def compose(
     look: Look,
     soundtrack: Path,
     folder: Path,
-    cache: SegmentCache,
+    cache: FileCache,
     progress: Progress,
 ) -> Path:
     """Make the finished MP4.

@@ -11,9 +11,9 @@ from cm_assets.media.ffmpeg import Ffmpeg, Group, arguments, source
 from cm_assets.media.pictures import filled, panned, untold_matrix, write_still
 from cm_assets.media.probe import open_quickly
 from cm_assets.media.scenery import layered
-from cm_assets.media.segment_cache import SegmentCache
 from cm_assets.models.base import FPS, PermanentFailure
 from cm_assets.models.clips import ClipSpec
+from cm_assets.storage.file_cache import FileCache
 
 CRF = 21
 GOP = 2 * FPS
@@ -85,7 +85,7 @@ def encode(
     shot: ShotPicture,
     look: Look,
     target: Path,
-    cache: SegmentCache,
+    cache: FileCache,
     on_frame: Callable[[int], None],
     group: Group,
 ) -> None:

@@ -1,10 +1,14 @@
-"""A reference to one immutable file of the artifact store."""
+"""A reference to one immutable file of the artifact store, and what is raised where that is gone."""
 
 from pathlib import PurePosixPath
 
 from pydantic import NonNegativeInt
 
-from cm_assets.models.base import Model, Sha256
+from cm_assets.models.base import Model, PermanentFailure, Sha256
+
+
+class LostArtifact(PermanentFailure):
+    """A file of the store is missing, or is not what it was."""
 
 
 class ArtifactRef(Model):

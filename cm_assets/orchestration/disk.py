@@ -1,19 +1,18 @@
 """Watches what the home takes on the disk, in slices, and makes the caches give way."""
 
 import logging
-import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
-from cm_assets.media.segment_cache import SegmentCache
 from cm_assets.models.disk import CACHE, size
 from cm_assets.settings import Settings
-from cm_assets.storage.artifacts import ArtifactStore
+from cm_assets.storage.artifacts import COPIES, ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk, check, measure
+from cm_assets.storage.file_cache import FileCache
 
 log = logging.getLogger("cm_assets.disk")
 
@@ -26,12 +25,12 @@ INTERVAL = 60.0
 SHARE = 200
 """A measurement that took long is followed by a rest of so many times as long."""
 
-IN_USE = 3600.0
-"""Seconds for which a local copy of a remote artifact may be needed by whoever fetched it."""
-
 
 CACHES = {"segments": ".mp4", "speech": ".speech"}
 """Folders of encoded shots and of what paid voices spoke, with their files' suffix."""
+
+LAST_CACHES = {COPIES: ""}
+"""Likewise of those that give way after downloaded clips: local copies of remote artifacts."""
 
 
 class Slices:
@@ -101,22 +100,27 @@ class DiskWatch:
             return
         from cm_assets.engines.footage.downloads import Downloads
 
-        freed = 0
-        for name, suffix in CACHES.items():
-            folder = self._settings.cache / name
-            before = _bytes(folder, suffix)
-            SegmentCache(folder, max(0, before - max(0, excess - freed)), suffix=suffix).trim()
-            freed += before - _bytes(folder, suffix)
+        freed = self._shrink(CACHES, excess)
         if freed < excess:
             clips = self._settings.cache / "footage"
             before = _bytes(clips, ".mp4")
             Downloads(clips, max(0, before - (excess - freed))).trim()
             freed += before - _bytes(clips, ".mp4")
-        freed += _drop_copies(self._settings.cache / "artifacts", excess - freed)
+        freed += self._shrink(LAST_CACHES, excess - freed)
         if freed > 0:
             log.warning("%s of caches went: there is too little disk space", size(freed))
             self._sizes[CACHE] -= freed
             self._disk.note(self._sizes)
+
+    def _shrink(self, caches: Mapping[str, str], excess: int) -> int:
+        """Take from caches what is too much, the least recently used first; how many bytes went."""
+        freed = 0
+        for name, suffix in caches.items():
+            folder = self._settings.cache / name
+            before = _bytes(folder, suffix)
+            FileCache(folder, max(0, before - max(0, excess - freed)), suffix=suffix).trim()
+            freed += before - _bytes(folder, suffix)
+        return freed
 
 
 def _bytes(folder: Path, suffix: str) -> int:
@@ -125,20 +129,3 @@ def _bytes(folder: Path, suffix: str) -> int:
         with suppress(FileNotFoundError):
             total += path.stat().st_size
     return total
-
-
-def _drop_copies(folder: Path, excess: int) -> int:
-    """Remove local copies of remote artifacts, the oldest first; how many bytes went."""
-    found = []
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with suppress(FileNotFoundError):
-                status = (Path(parent) / name).stat()
-                found.append((status.st_mtime, status.st_size, Path(parent) / name))
-    freed = 0
-    for changed, count, path in sorted(found):
-        if freed >= excess or time.time() - changed < IN_USE:
-            break
-        path.unlink(missing_ok=True)
-        freed += count
-    return freed

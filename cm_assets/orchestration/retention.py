@@ -29,6 +29,9 @@ log = logging.getLogger("cm_assets.retention")
 INTERVAL = 60.0
 """Seconds between two looks where nothing has expired."""
 
+SWEEP = 6 * 3600.0
+"""Seconds between two looks for the parts of uploads that were never finished: each is a request that is paid for."""
+
 PAGE = 50
 
 CLOSED = ("done", "partial", "taken_down", "failed", "cancelled", "rejected")
@@ -119,6 +122,10 @@ class Retirement:
         self._database.note_kept(stored.id, "results")
         return True
 
+    def abort_abandoned(self) -> int:
+        """Remove what writers that were killed left in the store and nothing names; of how many files."""
+        return self._store.abort_abandoned()
+
     def local_bytes(self, video: VideoId) -> int:
         """What a video's artifacts take on our disks."""
         return self._store.local_bytes(video)
@@ -157,6 +164,7 @@ class Retention:
         self._uploads = uploads
         self._round = self._due()
         self._rests_until = 0.0
+        self._sweeps_at = 0.0
 
     def tick(self) -> bool:
         """Look at one video that has expired, if there is one and it is time to look; whether something went."""
@@ -184,6 +192,19 @@ class Retention:
                 yield self._tried(self._drop_intermediates, stored)
         if self._uploads is not None:
             yield from self._expired(self._uploads, now)
+        if time.monotonic() >= self._sweeps_at:
+            self._sweeps_at = time.monotonic() + SWEEP
+            yield self._swept()
+
+    def _swept(self) -> bool:
+        try:
+            count = self._retirement.abort_abandoned()
+        except Exception as error:  # noqa: BLE001 - likewise what a store does not tell
+            log.warning("parts of uploads may stay: %s: %s", type(error).__name__, error)
+            return False
+        if count:
+            log.info("the parts of %d uploads went whose writers were killed", count)
+        return count > 0
 
     def _expired(self, uploads: Uploads, now: datetime) -> Iterator[bool]:
         try:

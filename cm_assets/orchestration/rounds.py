@@ -52,7 +52,7 @@ class Rounds:
         home: Path | None,
     ) -> None:
         worklog = WorkLog(instance)
-        store = ArtifactStore(settings.artifacts, settings.cache)
+        store = ArtifactStore(settings.artifacts, settings.cache, settings.artifact_cache_bytes)
         disk = Disk(settings, database)
         sweep(settings.incoming)
         _reseal(settings)

@@ -1,46 +1,82 @@
-"""The artifact store: immutable files in a folder or behind an fsspec URL.
+"""The artifact store: immutable files in a folder, in a bucket of S3 or behind an fsspec URL.
 
-They lie under `<video id>/<asset>/<sha256[:16]>.<ext>`. A file appears whole or not at all, and never changes.
+They lie under `<video id>/<asset>/<sha256[:16]>.<ext>`. A file appears whole or not at all, and never changes. Of what
+does not lie on this machine there are copies in a cache with a bound; each is checked by its hash.
 """
 
 import hashlib
 import os
+import re
 import shutil
+import time
 import uuid
+from collections import deque
 from collections.abc import Collection, Iterator
-from contextlib import suppress
-from pathlib import Path
+from contextlib import AbstractContextManager, nullcontext, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
-from upath import UPath
-
-from cm_assets.models.artifact import ArtifactRef
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.artifact import ArtifactRef, LostArtifact
+from cm_assets.storage.anywhere import Anywhere
+from cm_assets.storage.bucket import Bucket
+from cm_assets.storage.file_cache import FileCache, Lent
 
 CHUNK = 1 << 20
+
+COPIES = "artifacts"
+"""Folder of the cache with copies of what lies elsewhere."""
+
+LIMIT = 10_000_000_000
+"""Bytes of copies, where nothing else is said."""
+
+LONGEST_USE = 3600.0
+"""Seconds for which whoever has asked for a path may read it: twice what any stage may take."""
+
+NOTICEABLE = 1_000_000
+"""Bytes of a copy after which the bound is looked at: to look costs more than many small ones take."""
 
 
 class ArtifactStore:
     """Puts files in and hands them out.
 
     Args:
-        url: a folder or an fsspec URL.
-        cache: folder for local copies of what lies behind a URL that is not a local folder.
+        url: a folder, `s3://bucket/folder` or an fsspec URL.
+        cache: folder for files in the making, and for local copies of what does not lie in a local folder.
+        limit: bytes that the copies may take; those that are in use come on top.
     """
 
-    def __init__(self, url: str, cache: Path) -> None:
-        self.root = UPath(url)
-        self._folder = Path(self.root.path) if self.root.protocol in {"", "file", "local"} else None
+    def __init__(self, url: str, cache: Path, limit: int = LIMIT) -> None:
+        self.url = url
+        protocol, mark, path = url.partition("://")
+        self._folder = Path(path if mark else url) if not mark or protocol in {"file", "local"} else None
         self._cache = cache
+        self._remote: Bucket | Anywhere | None = None
+        if self._folder is None:
+            self._remote = Bucket(url) if protocol == "s3" else Anywhere(url)
+        self._copies = FileCache(cache / COPIES, limit, suffix="")
+        self._lent: deque[tuple[float, Lent]] = deque()
+        self._sound: dict[str, _Seen] = {}
+
+    def warm(self) -> None:
+        """Make ready what processes that are forked from this one can share."""
+        if self._remote is not None:
+            self._remote.warm()
 
     def put_file(self, video: str, asset: str, path: Path, media_type: str) -> ArtifactRef:
-        """Store a copy of a local file. Storing the same content again changes nothing."""
+        """Store a copy of a local file. Storing the same content again changes nothing.
+
+        Raises:
+            Failure: it is not there.
+        """
         sha256 = _sha256(path)
         key = f"{video}/{asset}/{sha256[:16]}{path.suffix}"
         ref = ArtifactRef(key=key, sha256=sha256, size=path.stat().st_size, media_type=media_type)
-        if self._folder is not None:
-            _place(path, self._folder / key)
+        if self._remote is None:
+            _place(path, self._place_of(key))
         else:
-            self._upload(path, key)
+            self._remote.put(path, key, sha256, media_type)
+            self._copies.put(_name(key), path)
+            self._trim(ref.size)
         return ref
 
     def put_bytes(self, video: str, asset: str, content: bytes, suffix: str, media_type: str) -> ArtifactRef:
@@ -54,60 +90,72 @@ class ArtifactStore:
             path.unlink(missing_ok=True)
 
     def local(self, ref: ArtifactRef) -> Path:
-        """A local path of a stored file: the file itself, or a copy that was checked against its hash.
+        """A local path of a stored file: the file itself, or a copy that stays for an hour.
 
         Raises:
-            PermanentFailure: it is not there, or is not what it was.
+            LostArtifact: it is not there, or is not what it was.
+            Failure: it cannot be had.
         """
-        if self._folder is not None:
-            path = self._folder / ref.key
-            if not path.is_file() or path.stat().st_size != ref.size:
-                raise PermanentFailure(f"the artifact {ref.key} is missing or damaged: materialize its asset again")
-            return path
-        copy = self._cache / "artifacts" / ref.sha256[:2] / f"{ref.sha256}{ref.suffix}"
-        if not copy.is_file():
-            self._download(ref, copy)
-        return copy
+        if self._remote is None:
+            return self._checked(ref)
+        now = time.monotonic()
+        while self._lent and now - self._lent[0][0] > LONGEST_USE:
+            self._lent.popleft()[1].close()
+        lent = self._lend(ref.key, ref)
+        self._lent.append((now, lent))
+        return lent.path
+
+    def lend(self, ref: ArtifactRef) -> AbstractContextManager[Path]:
+        """A local path of a stored file, for the time of a `with` block.
+
+        Raises:
+            LostArtifact: it is not there, or is not what it was.
+            Failure: it cannot be had.
+        """
+        return nullcontext(self._checked(ref)) if self._remote is None else _Borrowed(self._lend(ref.key, ref))
 
     def read(self, key: str) -> bytes:
         """The content of a small file, such as a model's JSON, by its key.
 
         Raises:
-            PermanentFailure: it is not there.
+            LostArtifact: it is not there.
+            Failure: it cannot be had.
         """
         try:
-            return bytes((self.root / key).read_bytes())
+            if self._remote is None:
+                return self._place_of(key).read_bytes()
+            with self._lend(key) as lent:
+                return lent.path.read_bytes()
         except FileNotFoundError:
-            raise PermanentFailure(f"the artifact {key} is missing: materialize its asset again") from None
+            raise LostArtifact(f"the artifact {key} is missing: materialize its asset again") from None
 
     def address(self, ref: ArtifactRef) -> str:
         """Where the file lies, for a person: an absolute path or a URL."""
-        return str(self._folder / ref.key) if self._folder is not None else str(self.root / ref.key)
+        return str(self._place_of(ref.key)) if self._remote is None else self._remote.address(ref.key)
 
     def write_convenience_copy(self, video: str, asset: str, content: bytes) -> None:
-        """Write `<video>/<asset>.json`, which people read and no program does."""
-        if self._folder is not None:
-            path = self._folder / video / f"{asset}.json"
+        """Write `<video>/<asset>.json`, which people read and no program does. Nobody looks into a bucket."""
+        if self._remote is None:
+            path = self._place_of(f"{video}/{asset}.json")
             path.parent.mkdir(parents=True, exist_ok=True)
             part = path.with_name(f".{uuid.uuid4().hex}.part.json")
             part.write_bytes(content)
             part.replace(path)
-        else:
-            (self.root / video / f"{asset}.json").write_bytes(content)
 
     def local_bytes(self, video: str) -> int:
         """What a video's files take on our disks: nothing if the store lies elsewhere."""
-        return sum(size for _, size in _files(self._folder / video)) if self._folder is not None else 0
+        return sum(size for _, size in _files(self._place_of(video))) if self._remote is None else 0
 
     def remove(self, video: str) -> None:
-        """Remove all that is there of a video. Removing it again changes nothing."""
-        if self._folder is not None:
-            _remove(self._folder / video)
-            return
-        target = self.root / video
-        target.fs.invalidate_cache()
-        with suppress(FileNotFoundError):
-            target.fs.rm(target.path, recursive=True)
+        """Remove all that is there of a video. Removing it again changes nothing.
+
+        Raises:
+            Failure: something is there still.
+        """
+        if self._remote is None:
+            _remove(self._place_of(video))
+        else:
+            self._remove(list(self._remote.keys(f"{video}/")))
 
     def remove_media(self, video: str, *, but: Collection[str]) -> None:
         """Remove a video's media, but not the models (JSON), which say what was made and are small.
@@ -115,45 +163,132 @@ class ArtifactStore:
         Args:
             video: whose.
             but: assets that keep theirs.
+
+        Raises:
+            Failure: something is there still.
         """
-        kept = {f"{video}/{asset}/" for asset in but}
-        if self._folder is not None:
-            for path, _ in list(_files(self._folder / video)):
-                if path.suffix != ".json" and not f"{path.relative_to(self._folder)}".startswith(tuple(kept)):
-                    path.unlink(missing_ok=True)
+        kept = tuple(f"{video}/{asset}/" for asset in but)
+        if self._remote is not None:
+            there = self._remote.keys(f"{video}/")
+            self._remove([key for key in there if not key.endswith(".json") and not key.startswith(kept)])
             return
-        target = self.root / video
-        target.fs.invalidate_cache()
-        for name in target.fs.find(target.path):
-            key = name.removeprefix(target.fs._strip_protocol(self.root.path)).lstrip("/")
-            if not name.endswith(".json") and not key.startswith(tuple(kept)):
-                with suppress(FileNotFoundError):
-                    target.fs.rm_file(name)
+        root = self._place_of("")
+        for path, _ in list(_files(root / video)):
+            if path.suffix != ".json" and not f"{path.relative_to(root)}".startswith(kept):
+                path.unlink(missing_ok=True)
 
-    def _upload(self, path: Path, key: str) -> None:
-        target = self.root / key
-        fs = target.fs
-        if fs.exists(target.path):
-            return
-        fs.makedirs(fs._parent(target.path), exist_ok=True)
-        part = f"{target.path}.{uuid.uuid4().hex}.part"
-        fs.put_file(str(path), part)
-        fs.mv(part, target.path)
+    def abort_abandoned(self) -> int:
+        """Remove what uploads left in a bucket whose writers were killed a day ago or earlier; how many.
 
-    def _download(self, ref: ArtifactRef, copy: Path) -> None:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        part = copy.with_name(f"{uuid.uuid4().hex}.part{ref.suffix}")
-        target = self.root / ref.key
+        Raises:
+            Failure: that is not known.
+        """
+        return self._remote.abort_abandoned() if self._remote is not None else 0
+
+    def check(self) -> None:
+        """Store a file, read it and remove it.
+
+        Raises:
+            Failure: that is not possible.
+            OSError: likewise.
+        """
+        if self._remote is not None:
+            self._remote.check()
+        content, place = os.urandom(16), f"_doctor-{uuid.uuid4().hex}"
+        ref = self.put_bytes(place, "probe", content, ".txt", "text/plain")
+        if self._remote is not None:
+            self._copies.drop(_name(ref.key))  # or that would be what is read
         try:
-            try:
-                target.fs.get_file(target.path, str(part))
-            except FileNotFoundError:
-                raise PermanentFailure(f"the artifact {ref.key} is missing: materialize its asset again") from None
-            if _sha256(part) != ref.sha256:
-                raise PermanentFailure(f"the artifact {ref.key} is damaged: materialize its asset again")
-            part.replace(copy)
+            if self.read(ref.key) != content:
+                raise LostArtifact(f"{self.address(ref)} has something else than was stored there")
         finally:
-            part.unlink(missing_ok=True)
+            self.remove(place)
+
+    def _checked(self, ref: ArtifactRef) -> Path:
+        path = self._place_of(ref.key)
+        if not path.is_file() or path.stat().st_size != ref.size:
+            raise LostArtifact(f"the artifact {ref.key} is missing or damaged: materialize its asset again")
+        return path
+
+    def _place_of(self, key: str) -> Path:
+        assert self._folder is not None
+        return self._folder / key
+
+    def _lend(self, key: str, ref: ArtifactRef | None = None) -> Lent:
+        """A copy of a remote file, checked by its hash; that of a model by the part of it that the key has."""
+        remote, loaded = self._remote, []
+        assert remote is not None
+
+        def load(part: Path) -> None:
+            for _ in range(2):
+                found = remote.get(key, part)
+                loaded.append(part.stat().st_size)
+                if _is_it(found, key, ref):
+                    return
+            raise LostArtifact(f"the artifact {key} is damaged: materialize its asset again")
+
+        lent = self._copies.lend(_name(key), load, sound=lambda path: self._is_sound(path, key, ref))
+        self._trim(sum(loaded))
+        return lent
+
+    def _is_sound(self, path: Path, key: str, ref: ArtifactRef | None) -> bool:
+        """Whether a copy is what it should be. What this process has looked into, it looks into if it changed."""
+        seen = _Seen.of(path)
+        if self._sound.get(key) == seen:
+            return True
+        if not _is_it(_sha256(path), key, ref):
+            return False
+        if len(self._sound) > 10_000:
+            self._sound.clear()
+        self._sound[key] = seen
+        return True
+
+    def _remove(self, keys: list[str]) -> None:
+        assert self._remote is not None
+        for key in keys:
+            self._copies.drop(_name(key))
+        self._remote.remove(keys)
+
+    def _trim(self, came: int) -> None:
+        if came >= NOTICEABLE:
+            self._copies.trim()
+
+
+class _Borrowed(AbstractContextManager[Path]):
+    def __init__(self, lent: Lent) -> None:
+        self._lent = lent
+
+    def __enter__(self) -> Path:
+        return self._lent.path
+
+    def __exit__(self, *_: object) -> None:
+        self._lent.close()
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What tells whether a file has changed."""
+
+    inode: int
+    size: int
+    changed: int
+
+    @classmethod
+    def of(cls, path: Path) -> "_Seen":
+        status = path.stat()
+        return cls(status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def _name(key: str) -> str:
+    """Of a copy. Never a part of the key, which holds slashes."""
+    return hashlib.sha256(key.encode()).hexdigest() + PurePosixPath(key).suffix
+
+
+def _is_it(sha256: str, key: str, ref: ArtifactRef | None) -> bool:
+    if ref is not None:
+        return sha256 == ref.sha256
+    stem = PurePosixPath(key).stem
+    return re.fullmatch(r"[0-9a-f]{16}", stem) is None or sha256.startswith(stem)
 
 
 def _sha256(path: Path) -> str:

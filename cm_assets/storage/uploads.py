@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm_assets.models.artifact import ArtifactRef
+from cm_assets.models.artifact import ArtifactRef, LostArtifact
 from cm_assets.models.base import PermanentFailure, TransientFailure
 from cm_assets.models.upload import Upload, UploadId, UploadKind, upload_id
 
@@ -156,12 +156,13 @@ class Uploads:
         """A path of its file on this machine.
 
         Raises:
-            PermanentFailure: it is not there, or is not what it was.
+            LostArtifact: it is not there, or is not what it was.
+            Failure: it cannot be had.
         """
         try:
             return self._store.local(upload.file)
-        except PermanentFailure:
-            raise PermanentFailure(
+        except LostArtifact:
+            raise LostArtifact(
                 f"the file of {upload.named} is missing or damaged: remove it, and hand it in again"
             ) from None
 

@@ -1,10 +1,12 @@
 """A video's render, cover and captions: whole or in part, and only once if they have not changed."""
 
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
+from starlette.types import Receive, Scope, Send
 
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.web.house import AnyCaller, House, HouseOf
@@ -16,7 +18,7 @@ router = APIRouter(tags=["files"])
 _ANSWERS = {
     206: {"description": "The part that `Range` asks for."},
     304: {"description": "It is the one that `If-None-Match` names."},
-    **described(401, 404, 409, 416, 422),
+    **described(401, 404, 409, 416, 422, 503),
 }
 
 
@@ -55,14 +57,27 @@ def _answer(house: House, request: Request, video_id: str, name: str) -> Respons
     headers = {"ETag": f'"{ref.sha256}"', "Cache-Control": "private, no-cache"}
     if _is_known(request, ref):
         return Response(status_code=304, headers=headers)
-    path: Path = house.client.local(ref)
-    return FileResponse(
-        path,
+    lent = house.client.lend(ref)
+    return _Lent(
+        lent,
         media_type=ref.media_type,
         headers=headers,
         filename=f"{video_id}{ref.suffix}",
         content_disposition_type="inline",
     )
+
+
+class _Lent(FileResponse):
+    """A file that is there until it was sent, or whoever asked for it is gone."""
+
+    def __init__(self, lent: AbstractContextManager[Path], **options: Any) -> None:
+        with ExitStack() as stack:
+            super().__init__(stack.enter_context(lent), **options)
+            self._lent = stack.pop_all()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._lent:
+            await super().__call__(scope, receive, send)
 
 
 def _is_known(request: Request, ref: ArtifactRef) -> bool:

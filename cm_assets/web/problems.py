@@ -11,7 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cm_assets.client import NotPosted, NotToBeReviewed, UnknownVideo
 from cm_assets.lifecycle.documents import Problem, RequestError
-from cm_assets.models.base import AskedToWait, Model
+from cm_assets.models.artifact import LostArtifact
+from cm_assets.models.base import AskedToWait, Model, PermanentFailure, TransientFailure
 from cm_assets.models.disk import DiskFull
 from cm_assets.storage.away import is_away
 
@@ -108,6 +109,18 @@ def answer_with_problems(app: FastAPI) -> None:
     @app.exception_handler(NotPosted)
     def _(_request: Request, refusal: Exception) -> JSONResponse:
         return problem(409, str(refusal))
+
+    @app.exception_handler(LostArtifact)
+    def _(_request: Request, lost: LostArtifact) -> JSONResponse:
+        return problem(409, str(lost))
+
+    @app.exception_handler(TransientFailure)
+    def _(_request: Request, failure: TransientFailure) -> JSONResponse:
+        return problem(503, str(failure), headers={"Retry-After": "10"})
+
+    @app.exception_handler(PermanentFailure)
+    def _(_request: Request, failure: PermanentFailure) -> JSONResponse:
+        return problem(500, str(failure))
 
     @app.exception_handler(DiskFull)
     def _(_request: Request, full: DiskFull) -> JSONResponse:

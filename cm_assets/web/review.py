@@ -91,7 +91,8 @@ def thumbnail(
     ref = house.client.rendered(video_id).get("cover")
     if ref is None:
         raise Refusal(404, "There is no cover yet.")
-    small = _small(str(house.client.local(ref)), ref.sha256)
+    with house.client.lend(ref) as path:
+        small = _small(str(path), ref.sha256)
     fixed = "max-age=31536000, immutable" if version == house.client.status(video_id).render_sha256[:16] else "no-cache"
     return Response(small, media_type="image/jpeg", headers={"Cache-Control": f"private, {fixed}"})
 

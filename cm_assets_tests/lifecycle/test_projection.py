@@ -17,7 +17,7 @@ from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.render import Loudness, Render
 from cm_assets.policies import PRODUCE
-from cm_assets.storage import events
+from cm_assets.storage import bucket, events
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database, StoredRequest
 from cm_assets_tests.storage.test_events import types
@@ -179,3 +179,20 @@ def test_a_video_that_nobody_asked_for_here_is_told_to_nobody(place: Place) -> N
     place.projection().advance({})
     assert types(place.database) == []
     assert place.database.noted(["v"])["v"]["runs"] == 1
+
+
+def test_what_cannot_be_read_while_the_store_is_away_is_read_by_whoever_comes_next(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bucket, "ATTEMPTS", 1)
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "k")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    place.ask(review="required")
+    place.make()
+    there, place.store = place.store, ArtifactStore("s3://bucket/x", tmp_path / "other")
+    place.projection().advance({})
+    assert "rendered" not in types(place.database)
+    place.store = there
+    place.projection().advance({})
+    assert types(place.database) == ["queued", "started", *MADE, "rendered", "awaiting_review"]

@@ -16,7 +16,7 @@ import numpy as np
 import psutil
 import pytest
 
-from cm_assets.media.composition import Look, SegmentCache, ShotPicture, compose
+from cm_assets.media.composition import FileCache, Look, ShotPicture, compose
 from cm_assets.media.cover import thumbnail, write_cover
 from cm_assets.media.ffmpeg import Ffmpeg
 from cm_assets.media.fonts import fonts_folder
@@ -102,12 +102,12 @@ def run(
     shots: Sequence[ShotPicture],
     sound: Path,
     folder: Path,
-    cache: SegmentCache | None = None,
+    cache: FileCache | None = None,
     size: tuple[int, int] = (180, 320),
 ) -> Path:
     folder.mkdir(exist_ok=True)
     told: list[float] = []
-    cache = cache or SegmentCache(folder / "cache", 10**9)
+    cache = cache or FileCache(folder / "cache", 10**9)
     video = compose(ffmpeg, shots, look(*size), sound, folder, cache, told.append)
     assert told[-1] == pytest.approx(1.0)
     return video
@@ -147,7 +147,7 @@ def test_the_same_video_twice_is_the_same_bytes(
 def test_a_second_run_encodes_only_what_changed(
     any_ffmpeg: Ffmpeg, shots: list[ShotPicture], sound: Sound, tmp_path: Path
 ) -> None:
-    track, cache = sound(203), SegmentCache(tmp_path / "cache", 10**9)
+    track, cache = sound(203), FileCache(tmp_path / "cache", 10**9)
     run(any_ffmpeg, shots, track, tmp_path / "one", cache)
     before = {path.name for path in (tmp_path / "cache").iterdir()}
     changed = [replace(shots[0], captions=None, digest="other"), *shots[1:]]
@@ -158,7 +158,7 @@ def test_a_second_run_encodes_only_what_changed(
 
 
 def test_the_cache_keeps_its_bound_and_what_was_used_last(tmp_path: Path) -> None:
-    cache = SegmentCache(tmp_path / "cache", 250)
+    cache = FileCache(tmp_path / "cache", 250)
     for number in range(4):
         path = tmp_path / f"{number}.mp4"
         path.write_bytes(bytes(100))
@@ -289,7 +289,7 @@ def test_a_shot_without_captions_is_found_wherever_it_lies(any_ffmpeg: Ffmpeg, c
 def test_a_cached_shot_that_was_damaged_is_made_anew(
     any_ffmpeg: Ffmpeg, shots: list[ShotPicture], sound: Sound, tmp_path: Path
 ) -> None:
-    track, cache = sound(203), SegmentCache(tmp_path / "cache", 10**9)
+    track, cache = sound(203), FileCache(tmp_path / "cache", 10**9)
     whole = run(any_ffmpeg, shots, track, tmp_path / "one", cache).read_bytes()
     kept = sorted((tmp_path / "cache").iterdir())
     damages = [b"", kept[1].read_bytes()[:-3000], b"\0" * 5000]
@@ -355,7 +355,7 @@ def test_a_full_disk_is_said_to_be_full_and_leaves_no_video(
 
 
 def test_two_renders_share_a_cache(any_ffmpeg: Ffmpeg, shots: list[ShotPicture], sound: Sound, tmp_path: Path) -> None:
-    track, cache = sound(203), SegmentCache(tmp_path / "cache", 10**9)
+    track, cache = sound(203), FileCache(tmp_path / "cache", 10**9)
     made: list[bytes] = []
     threads = [
         threading.Thread(

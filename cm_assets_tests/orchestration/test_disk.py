@@ -14,6 +14,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
+from cm_assets.storage.file_cache import FileCache
 
 KB = 1000
 
@@ -117,13 +118,16 @@ def test_downloaded_clips_give_way_after_encoded_shots(tmp_path: Path) -> None:
     assert place.disk.use().parts["cache"] <= 301 * KB
 
 
-def test_copies_of_remote_artifacts_give_way_unless_somebody_may_read_them(tmp_path: Path) -> None:
+def test_copies_of_remote_artifacts_give_way_unless_somebody_has_them_in_use(tmp_path: Path) -> None:
     others = Place(tmp_path).others()
-    place = Place(tmp_path, max_disk=others + 100 * KB)
-    old, new = place.cache("artifacts/ab/old.mp4", 300 * KB, 7200), place.cache("artifacts/ab/new.mp4", 300 * KB)
-    place.look()
-    assert not old.exists()
-    assert new.exists()
+    place = Place(tmp_path, max_disk=others + 350 * KB)
+    used, old, new = (place.cache(f"artifacts/{n}.mp4", 300 * KB, 300 - 100 * n) for n in range(3))
+    cache = FileCache(tmp_path / "cache" / "artifacts", 10**9, suffix="")
+    with cache.lend("0.mp4", lambda _: None, sound=lambda _: True):
+        os.utime(used, (0, 0))
+        place.look()
+        assert [path.exists() for path in (used, old, new)] == [True, False, False]
+        assert place.disk.use().parts["cache"] == 300 * KB
 
 
 def test_caches_stay_where_there_is_room_and_go_where_the_disk_is_full(tmp_path: Path) -> None:

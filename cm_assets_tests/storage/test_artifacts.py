@@ -1,5 +1,6 @@
 import hashlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from upath import UPath
 
 from cm_assets.models.artifact import ArtifactRef
 from cm_assets.models.base import PermanentFailure
@@ -59,7 +61,8 @@ def test_what_is_missing_says_what_to_do(store: ArtifactStore, tmp_path: Path) -
 def test_a_remote_file_that_changed_is_refused(tmp_path: Path) -> None:
     store = ArtifactStore(f"memory://changed-{time.time_ns()}", tmp_path / "cache")
     ref = store.put_file("v1", "render", a_file(tmp_path, b"right"), "video/mp4")
-    (store.root / ref.key).write_bytes(b"wrong")
+    (UPath(store.url) / ref.key).write_bytes(b"wrong")
+    shutil.rmtree(tmp_path / "cache")
     with pytest.raises(PermanentFailure, match="damaged"):
         store.local(ref)
 
@@ -111,7 +114,7 @@ def _filled(store: ArtifactStore, tmp_path: Path, video: str) -> dict[str, Artif
 
 
 def _there(store: ArtifactStore, ref: ArtifactRef) -> bool:
-    return bool((store.root / ref.key).exists())
+    return bool((UPath(store.url) / ref.key).exists())
 
 
 def test_a_video_is_removed_and_no_other(store: ArtifactStore, tmp_path: Path) -> None:
@@ -119,7 +122,7 @@ def test_a_video_is_removed_and_no_other(store: ArtifactStore, tmp_path: Path) -
     for _ in range(2):
         store.remove("v1")
         assert not any(_there(store, ref) for ref in gone.values())
-        assert not (store.root / "v1" / "audio.json").exists()
+        assert not (UPath(store.url) / "v1" / "audio.json").exists()
         assert all(_there(store, ref) for ref in stays.values())
     store.remove("never-there")
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from cm_assets.engines.speech.timing import letters_of
 from cm_assets.media.recordings import Samples, decode
-from cm_assets.media.segment_cache import SegmentCache
 from cm_assets.models.base import SAMPLE_RATE, Failure, PermanentFailure, Seconds, TransientFailure
+from cm_assets.storage.file_cache import FileCache
 
 if TYPE_CHECKING:
     import httpx
@@ -165,7 +165,7 @@ class Kept:
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._cache = SegmentCache(folder, KEPT, suffix=".speech") if folder is not None else None
+        self._cache = FileCache(folder, KEPT, suffix=".speech") if folder is not None else None
 
     def recall(self, key: str, read: Callable[[bytes], T | None]) -> T | None:
         """An answer that was kept, as it is read; None if it is not there, or no longer whole."""
