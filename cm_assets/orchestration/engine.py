@@ -46,7 +46,7 @@ TICK = 0.25
 LOCK_LIMIT = 0.5
 """Seconds after which the lock is another engine's."""
 
-START_LIMIT = 60.0
+START_LIMIT = 180.0
 """Seconds that the code server has to answer."""
 
 
