@@ -134,7 +134,9 @@ def test_the_work_has_ended_before_another_begins(blow: str, shared: tuple[str, 
             assert until(host.sentries, 60)
             time.sleep(LEASE)  # longer than what it had at first: it is renewed
             assert host.at_work()
-            assert not EngineLease(database, "other").take()
+            other = EngineLease(database, "other")
+            assert not other.take()
+            other.close()
             if blow == "cut":
                 relay.cut()
             else:
