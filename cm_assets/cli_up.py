@@ -29,7 +29,7 @@ HOST = "127.0.0.1"
 
 PORT, WEB_PORT = 3000, 8080
 
-START_LIMIT = 60.0
+START_LIMIT = 180.0
 """Seconds that a server has to answer after it was started."""
 
 STARTS = 5

@@ -40,7 +40,7 @@ def at_the_first_migration(url: str, videos: list[str]) -> None:
             request = parse(SHORT | {"id": video, "seed": number})
             row: dict[str, Any] = {"id": video, "source": "file", "key": request.content_sha256(), "priority": 10}
             row |= {"document": json.dumps(request.canonical()), "content_sha256": request.content_sha256()}
-            at = datetime(2026, 1, 1, tzinfo=UTC).isoformat(sep=" ")
+            at = datetime(2026, 1, 1, tzinfo=UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
             connection.execute(insert, row | {"received_at": at, "wanted_at": at, "wanted": True})
     engine.dispose()
 

@@ -17,7 +17,7 @@ from cm_assets.orchestration.processes import kill_tree, start
 
 log = logging.getLogger("cm_assets.engine")
 
-START_LIMIT = 60.0
+START_LIMIT = 180.0
 """Seconds that it has to answer."""
 
 LOOK = 1.0

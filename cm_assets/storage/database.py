@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.base import Failure
 from cm_assets.partitions import VideoId
 from cm_assets.policies import POST
 from cm_assets.storage.away import connected
@@ -109,7 +109,7 @@ class Taken(Exception):
     """The id or the (source, key) is in the database already."""
 
 
-class NewerDatabase(PermanentFailure):
+class NewerDatabase(Failure):
     """The tables are those of a newer version of this project."""
 
 
