@@ -37,8 +37,8 @@ def _as_its_user(command: list[str]) -> None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The address of a running server, without a database's name."""
+def server(options: str = "") -> Iterator[str]:
+    """The address of a running server, without a database's name; with further options of its own."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -46,7 +46,7 @@ def server() -> Iterator[str]:
     folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
     try:
         _as_its_user([str(programs / "initdb"), "-D", str(folder), "-U", "cm", "-A", "trust", "--no-sync"])
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        options += f" -p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
         control = [str(programs / "pg_ctl"), "-D", str(folder), "-w"]
         _as_its_user([*control, "-o", options, "-l", str(folder / "log"), "start"])
         try:
