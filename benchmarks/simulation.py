@@ -18,6 +18,7 @@ import json
 import math
 import random
 import statistics
+from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -200,27 +201,25 @@ class Cores:
 class Pool:
     """Places for steps; one that comes free is promised to who waited longest, and taken at that run's next look."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, env: simpy.Environment, limit: int) -> None:
+        self._env = env
         self._free = limit
-        self._waiting: list[object] = []
-        self._promised: set[int] = set()
+        self._waiting: deque[simpy.Event] = deque()
 
-    def claim(self, who: object) -> bool:
+    def claim(self) -> Event:
         """Take a place, or wait in line."""
-        if id(who) in self._promised:
-            self._promised.discard(id(who))
-            return True
-        if who not in self._waiting:
-            if self._free and not self._waiting:
-                self._free -= 1
-                return True
-            self._waiting.append(who)
-        return False
+        if self._free:
+            self._free -= 1
+            return
+        promised, since = self._env.event(), self._env.now
+        self._waiting.append(promised)
+        yield promised
+        yield self._env.timeout(CLAIM_AGAIN - (self._env.now - since) % CLAIM_AGAIN)
 
     def free(self) -> None:
         """Give a place back."""
         if self._waiting:
-            self._promised.add(id(self._waiting.pop(0)))
+            self._waiting.popleft().succeed()
         else:
             self._free += 1
 
@@ -247,9 +246,14 @@ class Model:
             for number in range(pipeline.hosts)
         ]
         self._head = Cores(self._env, pipeline.cores, 0.0) if pipeline.apart else self._hosts[0]
-        self._pools = {
-            policy.pool: Pool(policy.pool_limit * pipeline.hosts) for policy in STAGES.values() if policy.pool
-        }
+        # A step is made where its run is, so each host has the pools' places for itself; posts are made one by one.
+        self._pools = [
+            {policy.pool: Pool(self._env, policy.pool_limit) for policy in STAGES.values() if policy.pool}
+            for _ in range(pipeline.hosts)
+        ]
+        post = STAGES[POST].pool
+        for pools in self._pools:
+            pools[post] = self._pools[0][post]
         self._backlog: list[Video] = []
         self._queue: list[tuple[Video, str]] = []
         self._in_flight = self._running = 0
@@ -319,13 +323,13 @@ class Model:
             self._waits.append(video.begun - video.asked)
         if job == "produce":
             first, second, *rest = PRODUCE
-            yield from self._step(first, host)
-            yield from self._step(second, host)
-            both = [self._env.process(self._step(stage, host)) for stage in rest[:2]]
+            yield from self._step(first, number)
+            yield from self._step(second, number)
+            both = [self._env.process(self._step(stage, number)) for stage in rest[:2]]
             yield self._env.all_of(both)
-            yield from self._step(rest[2], host)
+            yield from self._step(rest[2], number)
         else:
-            yield from self._step(POST, host)
+            yield from self._step(POST, number)
         yield host.work(self._costs.end)
         self._runs_of[number] -= 1
         self._running -= 1
@@ -333,12 +337,11 @@ class Model:
         video.next = "publish" if job == "produce" else "done"
         video.active = False
 
-    def _step(self, name: str, host: Cores) -> Event:
-        pool = self._pools.get(STAGES[name].pool or "")
+    def _step(self, name: str, number: int) -> Event:
+        host, pool = self._hosts[number], self._pools[number].get(STAGES[name].pool)
         yield host.work(self._costs.between)
-        who = object()
-        while pool is not None and not pool.claim(who):
-            yield self._env.timeout(CLAIM_AGAIN)
+        if pool is not None:
+            yield from pool.claim()
         stage = self._pipeline.stages.get(name, Stage())
         yield host.work(self._costs.step)
         if stage.sleep:
@@ -446,14 +449,17 @@ DAY = 86400.0
 MIXES = {"short": "short", "half a minute": "half-a-minute", "a minute and a half": "minute-and-a-half"}
 """Kinds of videos, and their requests in `stages.py`."""
 
-VOLUMES = (1_000, 3_000, 10_000, 30_000, 100_000)
-"""Videos a day."""
+VOLUMES = (1_000, 3_000, 10_000, 30_000, 100_000, 200_000)
+"""Videos a day: those of one fleet, and more than it can take."""
 
-WINDOW = 900.0
+WINDOW = 300.0
 """Seconds of a day that are simulated, after as many seconds in which the pipeline fills."""
 
-FULL = 0.8
-"""Share of the hosts' cores that may be used: days have busy hours, and hosts fail."""
+CONCURRENT = 4
+"""Runs at once for each host, as is the default for one."""
+
+PATIENCE = 3.0
+"""95 of 100 videos are to be done in so many times as long as one takes that has everything for itself."""
 
 
 @dataclass(frozen=True)
@@ -461,12 +467,13 @@ class Point:
     """What so many videos a day take.
 
     Attributes:
+        videos: a day.
         hosts: that make them.
         concurrent: runs at once.
         busy: share of their cores that is used.
         latency: median seconds of a video, and its 95th percentile.
-        launches: runs a second, and the share of what one daemon can start.
-        keeps_up: whether as many are done as are asked for.
+        launches: runs a second.
+        keeps_up: whether that many hosts are enough; else nothing is gained by more.
     """
 
     videos: int
@@ -475,45 +482,44 @@ class Point:
     busy: float
     latency: tuple[float, float]
     launches: float
-    share: float
     keeps_up: bool
 
 
 def cpu_of(stages: Mapping[str, Stage], costs: Costs) -> float:
-    """CPU seconds of a video on its host, and those of orchestration that its worker takes."""
+    """CPU seconds of a video on its host, and those of orchestration that its workers take."""
     own = sum(sum(stage.jobs) for stage in stages.values())
     steps = len(PRODUCE) + 1
     return own + costs.begin["produce"] + costs.begin["publish"] + steps * (costs.step + costs.between) + 2 * costs.end
 
 
+def ceiling_of(costs: Costs) -> float:
+    """Videos a day of which one intake can launch both runs; it looks at each once more, to close it."""
+    return DAY / (2 * costs.launch + 3 * costs.look)
+
+
 def point(videos: int, stages: Mapping[str, Stage], costs: Costs) -> Point:
     """The fewest hosts that make so many videos of a kind a day, by one intake and one daemon of their own machine."""
     rate = videos / DAY
-    hosts = max(1, round(rate * cpu_of(stages, costs) / (2 * FULL) + 0.5))
-    concurrent = 3 * hosts + 1
-    count = max(60, round(rate * WINDOW * 2))
+    least = max(1, math.ceil(rate * cpu_of(stages, costs) / 2))
+    if videos > ceiling_of(costs):
+        return Point(videos, least, CONCURRENT * least, 0.0, (math.inf, math.inf), 2 * rate, keeps_up=False)
     generator = random.Random(7)
     arrivals, at = [], 0.0
-    for _ in range(count):
+    for _ in range(max(100, round(rate * WINDOW * 2))):
         at += generator.expovariate(rate)
         arrivals.append(at)
-    pipeline = Pipeline(stages, concurrent, costs, hosts=hosts, apart=True)
-    outcome = Model(pipeline, arrivals).run()
-    second_half = sorted(outcome.latencies[len(outcome.latencies) // 2 :])
-    middle, high = second_half[len(second_half) // 2], second_half[int(len(second_half) * 0.95)]
-    late = outcome.makespan - (arrivals[-1] - arrivals[0])
-    launches = 2 * rate
-    share = launches * max(costs.start, costs.look * 2 + costs.launch)
-    return Point(
-        videos,
-        hosts,
-        concurrent,
-        outcome.busy,
-        (middle, high),
-        launches,
-        share,
-        keeps_up=late < 0.1 * outcome.makespan + high,
-    )
+    alone = Model(Pipeline(stages, 4, costs, apart=True), [0.0]).run().makespan
+    hosts = max(1, round(least / 0.85))
+    while True:
+        concurrent = CONCURRENT * hosts
+        outcome = Model(Pipeline(stages, concurrent, costs, hosts=hosts, apart=True), arrivals).run()
+        later = sorted(outcome.latencies[len(outcome.latencies) // 2 :])
+        latency = later[len(later) // 2], later[int(len(later) * 0.95)]
+        keeps_up = latency[1] <= PATIENCE * alone
+        if keeps_up or hosts > 1.5 * least + 2:
+            found = hosts if keeps_up else least
+            return Point(videos, found, CONCURRENT * found, outcome.busy, latency, 2 * rate, keeps_up=keeps_up)
+        hosts += max(1, hosts // 8)
 
 
 def curve(stored: Mapping[str, Any], picture: Path) -> None:
@@ -524,14 +530,17 @@ def curve(stored: Mapping[str, Any], picture: Path) -> None:
         f"{'videos a day':>14}{'kind':>22}{'hosts':>7}{'runs':>6}{'busy':>7}{'p50 s':>8}{'p95 s':>8}{'launches/s':>12}"
     )
     for kind, request in MIXES.items():
-        points[kind] = [point(videos, real_stages(request), costs) for videos in VOLUMES]
-        for one in points[kind]:
+        points[kind] = []
+        for videos in VOLUMES:
+            one = point(videos, real_stages(request), costs)
+            points[kind].append(one)
             said = "" if one.keeps_up else "  falls behind: one intake is not enough"
             print(
                 f"{one.videos:>14,}{kind:>22}{one.hosts:>7}{one.concurrent:>6}{one.busy:>7.0%}{one.latency[0]:>8.0f}"
-                f"{one.latency[1]:>8.0f}{one.launches:>12.2f}{said}"
+                f"{one.latency[1]:>8.0f}{one.launches:>12.2f}{said}",
+                flush=True,
             )
-    ceiling = DAY / (2 * (costs.launch + 2 * costs.look))
+    ceiling = ceiling_of(costs)
     print(
         f"one intake, on a 2-core machine with its daemon and as busy as measured: {ceiling:,.0f} videos a day at most"
     )
@@ -550,7 +559,7 @@ def drawn(points: Mapping[str, Sequence[Point]], ceiling: float) -> str:
     decades = range(math.ceil(math.log10(top)) + 1)
 
     def x(videos: float) -> float:
-        return LEFT + (math.log10(videos) - 3) / 2 * (WIDTH - LEFT - 150)
+        return LEFT + (math.log10(videos) - 3) / (math.log10(VOLUMES[-1]) - 3) * (WIDTH - LEFT - 150)
 
     def y(hosts: float) -> float:
         return HEIGHT - BOTTOM - math.log10(hosts) / decades[-1] * (HEIGHT - BOTTOM - 30)

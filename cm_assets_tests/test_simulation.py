@@ -59,12 +59,25 @@ def test_those_who_work_at_once_share_the_cores_alike() -> None:
     assert evaluated(f"{three}(*{crowded})") == pytest.approx(2.5)
 
 
-def test_a_pool_serves_who_waited_longest() -> None:
-    code = (
-        "(lambda pool: [pool.claim('a'), pool.claim('b'), pool.claim('c'), pool.free(), pool.claim('c'), "
-        "pool.claim('b'), pool.claim('c')])(Pool(1))"
-    )
-    assert evaluated(code) == [True, False, False, None, False, True, False]
+def test_a_pool_serves_who_waited_longest_at_its_next_look() -> None:
+    # One place, kept for 0.7 s by each of three: the second looks again after 1.0 s, the third after 2.0 s.
+    program = """
+import json, simpy
+from simulation import Pool
+env, order = simpy.Environment(), []
+pool = Pool(env, 1)
+def one(name):
+    yield from pool.claim()
+    order.append((name, env.now))
+    yield env.timeout(0.7)
+    pool.free()
+for name in "abc":
+    env.process(one(name))
+env.run()
+print(json.dumps(order))
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=BENCHMARKS, capture_output=True, text=True, check=True)
+    assert json.loads(done.stdout) == [["a", 0], ["b", 1.0], ["c", 2.0]]
 
 
 def test_without_orchestration_a_pipeline_is_as_slow_as_its_narrowest_pool() -> None:
