@@ -534,12 +534,12 @@ def curve(stored: Mapping[str, Any], picture: Path) -> None:
         for videos in VOLUMES:
             one = point(videos, real_stages(request), costs)
             points[kind].append(one)
-            said = "" if one.keeps_up else "  falls behind: one intake is not enough"
-            print(
-                f"{one.videos:>14,}{kind:>22}{one.hosts:>7}{one.concurrent:>6}{one.busy:>7.0%}{one.latency[0]:>8.0f}"
-                f"{one.latency[1]:>8.0f}{one.launches:>12.2f}{said}",
-                flush=True,
-            )
+            head = f"{one.videos:>14,}{kind:>22}{one.hosts:>7}{one.concurrent:>6}"
+            if one.keeps_up:
+                figures = f"{one.busy:>7.0%}{one.latency[0]:>8.0f}{one.latency[1]:>8.0f}{one.launches:>12.2f}"
+                print(f"{head}{figures}", flush=True)
+            else:
+                print(f"{head}  more than one intake, or that many hosts, can take", flush=True)
     ceiling = ceiling_of(costs)
     print(
         f"one intake, on a 2-core machine with its daemon and as busy as measured: {ceiling:,.0f} videos a day at most"

@@ -139,9 +139,9 @@ def test_jobs_are_what_they_are_called() -> None:
 
 def test_pods_that_are_no_json_or_of_no_job_are_refused() -> None:
     with pytest.raises(ValueError, match="must be JSON, by job"):
-        Settings(pods="[1]")  # type: ignore[arg-type]
+        Settings(pods="[1]")
     with pytest.raises(ValueError, match="publish: there is no such job; there are produce_video"):
-        Settings(pods='{"publish": {}}')  # type: ignore[arg-type]
+        Settings(pods='{"publish": {}}')
 
 
 def test_where_no_cluster_is_spoken_of_runs_have_no_tag_of_one() -> None:
@@ -274,7 +274,7 @@ def test_a_pod_that_waits_for_the_network_keeps_no_render_node(
     cluster: tuple[KubernetesServer, dg.DagsterInstance], values: dict[str, Any], name: str
 ) -> None:
     server, instance = cluster
-    settings = Settings(pods=environment(values)["CM_PODS"])  # type: ignore[arg-type]
+    settings = Settings(pods=environment(values)["CM_PODS"])
     collected = Collected(settings.pods)
     collected.launch(name, (), "a", {"cm/attempt": "1"}, {})
     (request,) = collected.taken()
@@ -296,7 +296,7 @@ def test_the_launcher_and_the_limits_are_configuration_that_dagster_takes(
     values: dict[str, Any], tmp_path: Path
 ) -> None:
     config = launcher_config(values, tmp_path / "kubeconfig.json")
-    taken = process_config(K8sRunLauncher.config_type(), config)
+    taken = process_config(K8sRunLauncher.config_type(), config)  # type: ignore[no-untyped-call]
     assert taken.success, taken.errors
     pools, runs = values["concurrency"]["pools"], values["concurrency"]["runs"]
     monitoring = values["dagsterDaemon"]["runMonitoring"]

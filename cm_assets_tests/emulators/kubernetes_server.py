@@ -3,7 +3,7 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from cm_assets_tests.emulators.loopback import Handler, LoopbackServer
 
@@ -11,7 +11,7 @@ JOBS = re.compile(r"^/apis/batch/v1/namespaces/([^/]+)/jobs(?:/([^/?]+))?")
 
 
 class _Handler(Handler):
-    owner: "KubernetesServer"
+    owner: ClassVar["KubernetesServer"]
 
     def do_POST(self) -> None:
         """A new Job."""
