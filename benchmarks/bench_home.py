@@ -163,10 +163,11 @@ def bury(*own: subprocess.Popen[bytes]) -> None:
                 os.waitpid(process.pid, os.WNOHANG)
 
 
-def _stand_ins() -> dict[str, str]:
-    """The variables by which every Python below finds the stand-ins, and byte code."""
+def _paths(*, stand_ins: bool = True) -> dict[str, str]:
+    """The variables by which every Python below finds the stand-ins, if it is to, and byte code."""
     kept = bytecode.environment()
-    paths = [str(STAND_INS), str(STAND_INS.parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
+    first = [str(STAND_INS)] if stand_ins else []
+    paths = [*first, str(STAND_INS.parent.parent), *filter(None, [kept.get("PYTHONPATH")])]
     # Empty is as good as unset, and a variable of the parent's would win over one that is left out.
     return {
         "PYTHONPATH": os.pathsep.join(paths),
@@ -185,7 +186,7 @@ def stock_home(folder: Path) -> Iterator[BenchHome]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     variables = {"CM_HOME": str(folder / ".cm"), "CM_DAGSTER_HOME": str(folder), "DAGSTER_HOME": str(folder)}
-    home = Home(folder, _stand_ins() | variables)
+    home = Home(folder, _paths() | variables)
     command = [str(Path(sys.executable).parent / "dagster"), "dev", "-w", "workspace.yaml", "-p", str(port)]
     with (folder / "dev.log").open("wb") as log:
         process = subprocess.Popen(
@@ -217,10 +218,10 @@ def stock_home(folder: Path) -> Iterator[BenchHome]:
 
 
 @contextmanager
-def bench_home(folder: Path, **variables: str) -> Iterator[BenchHome]:
+def bench_home(folder: Path, *, stand_ins: bool = True, **variables: str) -> Iterator[BenchHome]:
     """Run `cm up` in a folder, with settings by environment variables, and stop it."""
     adopt_orphans()
-    home = Home(folder, _stand_ins() | variables)
+    home = Home(folder, _paths(stand_ins=stand_ins) | variables)
     process = home.start("up", "--port", "0")
     try:
         until(lambda: "http://" in home.log() or process.poll() is not None, START_LIMIT)

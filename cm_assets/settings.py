@@ -3,13 +3,14 @@
 Those are read in `resources`, and in `engines/notifying` where people and programs are told what happens.
 """
 
+import json
 import os
 import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ByteSize, Field, StringConstraints, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -31,6 +32,9 @@ RATES: Mapping[str, tuple[tuple[int, float], ...]] = {
 }
 """Limits that the services themselves have: YouTube begins 100 uploads for a project from midnight to midnight in
 California (`models.days`), TikTok 15 in 24 hours for an account, for which it counts three kinds of calls."""
+
+JOBS = ("produce_video", "publish_video", "take_down_video")
+"""What runs can be of."""
 
 _Host = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?$")]
 
@@ -59,7 +63,7 @@ _EXPECTED: Mapping[str, str] = {
     "keep_intermediates_days": _DAYS,
     "log_format": "must be text or json",
     "max_backlog": "must be a whole number, 1 to 10,000,000",
-    "max_concurrent_runs": _COUNT,
+    "max_concurrent_runs": "must be a whole number from 1 to 1,000",
     "max_disk": _SIZE,
     "max_lost_runs": _COUNT,
     "min_free": _SIZE,
@@ -127,6 +131,19 @@ def _prices(text: str) -> dict[str, tuple[Decimal, ...]]:
     return prices
 
 
+def _pods(text: str) -> dict[str, dict[str, Any]]:
+    try:
+        pods = json.loads(text)
+    except ValueError:
+        pods = None
+    if not isinstance(pods, dict) or not all(isinstance(one, dict) for one in pods.values()):
+        raise ValueError('must be JSON, by job, as in {"publish_video": {"container_config": {"resources": ...}}}')
+    unknown = pods.keys() - set(JOBS)
+    if unknown:
+        raise ValueError(f"{', '.join(sorted(unknown))}: there is no such job; there are {', '.join(JOBS)}")
+    return pods
+
+
 def problems(error: ValidationError) -> list[str]:
     """What is wrong with settings: the variable, and what is expected there. Never the value, which may be a secret."""
     found = []
@@ -179,6 +196,8 @@ class Settings(BaseSettings):
         max_concurrent_runs: videos in the making at once.
         pools: steps of a pool at once, over all runs and hosts, such as `render=4;speech=8`, where the limits of the
             policy table, which are those of one machine, do not fit.
+        pods: what the runs of a job ask of a Kubernetes cluster, by job, as JSON, in the words of `dagster-k8s/config`;
+            deploy/kubernetes. Nothing elsewhere.
         max_lost_runs: runs of a video that may die without a word before the video counts as failed.
         cache_bytes: bound of the render's segment cache.
         keep_intermediates_days: days after which the narration and clips of a published video go; None for never.
@@ -224,8 +243,9 @@ class Settings(BaseSettings):
     serve_hosts: Annotated[tuple[_Host, ...], NoDecode] = ()
     dagster_url: Annotated[str, StringConstraints(pattern=r"^(https?://[^\s]+)?$")] = ""
     max_backlog: Annotated[int, Field(ge=1, le=10_000_000)] = 10_000
-    max_concurrent_runs: Annotated[int, Field(ge=1, le=100)] = 4
+    max_concurrent_runs: Annotated[int, Field(ge=1, le=1000)] = 4
     pools: Annotated[Mapping[str, int], NoDecode] = {}
+    pods: Annotated[Mapping[str, Mapping[str, Any]], NoDecode] = {}
     max_lost_runs: Annotated[int, Field(ge=1, le=100)] = 5
     cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(2_000_000_000)
     artifact_cache_bytes: Annotated[ByteSize, Field(ge=0)] = ByteSize(10_000_000_000)
@@ -253,6 +273,11 @@ class Settings(BaseSettings):
     @classmethod
     def _read_pools(cls, value: object) -> object:
         return _pools(value) if isinstance(value, str) else value
+
+    @field_validator("pods", mode="before")
+    @classmethod
+    def _read_pods(cls, value: object) -> object:
+        return _pods(value) if isinstance(value, str) else value
 
     @field_validator("prices", mode="before")
     @classmethod

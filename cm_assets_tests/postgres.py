@@ -43,7 +43,7 @@ class Server:
         address: without a database's name.
     """
 
-    def __init__(self, host: str = "127.0.0.1") -> None:
+    def __init__(self, host: str = "127.0.0.1", options: str = "") -> None:
         with socket.socket() as probe:
             probe.bind((host, 0))
             port = probe.getsockname()[1]
@@ -51,7 +51,9 @@ class Server:
         self.folder = Path(f"/tmp/cm-postgres-{uuid.uuid4().hex[:12]}")
         programs = _programs()
         self._control = [str(programs / "pg_ctl"), "-D", str(self.folder), "-w"]
-        self._options = f"-p {port} -c listen_addresses={host} -c unix_socket_directories={self.folder} -c fsync=off"
+        self._options = (
+            f"-p {port} -c listen_addresses={host} -c unix_socket_directories={self.folder} -c fsync=off {options}"
+        )
         _as_its_user([str(programs / "initdb"), "-D", str(self.folder), "-U", "cm", "-A", "trust", "--no-sync"])
         with (self.folder / "pg_hba.conf").open("a") as access:
             access.write("host all all samenet trust\n")  # of the bridge that some tests make
@@ -66,9 +68,9 @@ class Server:
 
 
 @contextmanager
-def a_server(host: str = "127.0.0.1") -> Iterator[Server]:
+def a_server(host: str = "127.0.0.1", options: str = "") -> Iterator[Server]:
     """A running server of one's own."""
-    one = Server(host)
+    one = Server(host, options)
     try:
         one.start()
         yield one
@@ -79,13 +81,14 @@ def a_server(host: str = "127.0.0.1") -> Iterator[Server]:
 
 
 @contextmanager
-def server(host: str = "127.0.0.1") -> Iterator[str]:
+def server(host: str = "127.0.0.1", options: str = "") -> Iterator[str]:
     """The address of a running server, without a database's name.
 
     Args:
         host: the address that it listens at, one of this machine's.
+        options: further ones of the server program.
     """
-    with a_server(host) as one:
+    with a_server(host, options) as one:
         yield one.address
 
 

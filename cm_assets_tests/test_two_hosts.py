@@ -96,7 +96,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
             "CM_POOLS": "render=2",
             "CM_MIN_FREE": "0",
             "PYTHONPATH": f"{STAND_INS}:{STAND_INS.parents[1]}",
-            "STAND_IN_RENDER_SECONDS": "4",
+            "CM_STAND_IN_WORK": '{"render": {"sleep": 4}}',
         }
         for host in (one, two):
             host.variables |= variables
@@ -165,7 +165,7 @@ def test_every_video_is_posted_once_whatever_is_killed(fleet: Fleet) -> None:
 
 def test_a_cancelled_video_s_render_ends_on_the_other_host(fleet: Fleet) -> None:
     for host in (fleet.one, fleet.two):
-        host.variables |= {"STAND_IN_RENDER_SECONDS": "600"}
+        host.variables |= {"CM_STAND_IN_WORK": '{"render": {"sleep": 600}}'}
     fleet.start_one()
     fleet.work(fleet.two, "render", 2)
     submit(fleet)

@@ -1,5 +1,6 @@
 """The sensor that goes the rounds where no engine does: under `dagster-daemon` or `dagster dev`."""
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,19 @@ TELLING = 2.0
 """Seconds of a look in which people are told what happened."""
 
 
-class Collected:
-    """A launcher that leaves the launching to Dagster's daemon, which does it after the look."""
+POD_TAG = "dagster-k8s/config"
+"""On runs that are pods: what they ask for."""
 
-    def __init__(self) -> None:
+
+class Collected:
+    """A launcher that leaves the launching to Dagster's daemon, which does it after the look.
+
+    Args:
+        pods: what the runs of a job ask of a Kubernetes cluster, by job.
+    """
+
+    def __init__(self, pods: Mapping[str, Mapping[str, Any]] | None = None) -> None:
+        self._pods = {job: {POD_TAG: json.dumps(pod)} for job, pod in (pods or {}).items()}
         self._requests: list[dg.RunRequest] = []
 
     def launch(
@@ -38,7 +48,7 @@ class Collected:
                 partition_key=video,
                 asset_selection=[dg.AssetKey(stage.split("/")) for stage in stages] or None,
                 run_key=f"{video}:{tags[ATTEMPT_TAG]}",
-                tags={VIDEO_TAG: video, **tags},
+                tags={VIDEO_TAG: video, **tags, **self._pods.get(job, {})},
                 run_config=dict(config),
             )
         )
@@ -58,7 +68,7 @@ class Backstop:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._launcher = Collected()
+        self._launcher = Collected(settings.pods)
         self._rounds: Rounds | None = None
         self._database = Database(settings.database)
         self._notifier: Notifier | None = None

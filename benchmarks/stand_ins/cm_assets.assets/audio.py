@@ -1,7 +1,7 @@
 """`audio` without speech."""
 
 import dagster as dg
-from trivial import passed, stored
+from trivial import passed, stored, work
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.models.audio import Audio, SceneAudio
@@ -20,6 +20,7 @@ def audio(
 ) -> Results:
     """Nobody speaks."""
     with stages.run(context) as stage:
+        work("audio")
         made = Audio(
             track=stored(store, stage.video, "audio", ".flac", "audio/flac"),
             scenes=tuple(SceneAudio(first_frame=30 * n, frames=30, words=()) for n in range(len(script.scenes))),

@@ -1,7 +1,7 @@
 """`background_clips` without clips."""
 
 import dagster as dg
-from trivial import passed, stored
+from trivial import passed, stored, work
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.models.brief import Brief
@@ -20,6 +20,7 @@ def background_clips(
 ) -> Results:
     """Nothing is seen."""
     with stages.run(context) as stage:
+        work("background_clips")
         width, height = brief.request.size
         file = stored(store, stage.video, "background_clips", ".jpg", "image/jpeg")
         clips = tuple(

@@ -1,10 +1,7 @@
-"""`render` without a picture, of a process that takes `STAND_IN_RENDER_SECONDS`."""
-
-import os
-import subprocess
+"""`render` without a picture."""
 
 import dagster as dg
-from trivial import passed, stored
+from trivial import passed, stored, work
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.models.audio import Audio
@@ -27,7 +24,7 @@ def render(
 ) -> Results:
     """Nothing is encoded."""
     with stages.run(context) as stage:
-        subprocess.run(["sleep", os.environ.get("STAND_IN_RENDER_SECONDS", "0")], check=True)
+        work("render")
         width, height = brief.request.size
         made = Render(
             video=stored(store, stage.video, "render", ".mp4", "video/mp4"),

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+from trivial import work
+
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.models.post import Post, PostDraft
 from cm_assets.models.protocols import Progress
@@ -24,6 +26,7 @@ class Outbox:
 
     def publish(self, draft: PostDraft, _files: Mapping[str, Path], _progress: Progress) -> Post:
         """A post that nobody sees."""
+        work("published_post/outbox")
         return Post(
             platform=self.name,
             post_id=draft.video_id,
