@@ -76,6 +76,7 @@ lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes -c requirements/base.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra browser -c requirements/dev.lock pyproject.toml -o requirements/browser.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra celery --extra kubernetes --extra notify -c requirements/dev.lock pyproject.toml -o requirements/server.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

@@ -83,12 +83,20 @@ def open_instance(settings: Settings) -> "dg.DagsterInstance":
         alone.release()
 
 
-def set_pool_limits(instance: "dg.DagsterInstance") -> None:
-    """Give every pool the limit that the policy table says."""
+def set_pool_limits(instance: "dg.DagsterInstance", *, keep: bool = False) -> None:
+    """Give every pool the limit that the policy table says.
+
+    Args:
+        instance: whose pools.
+        keep: leave those alone that somebody has set, as `dagster instance concurrency set` does.
+    """
     storage = instance.event_log_storage
-    current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
+    current = {limit.name: limit for limit in storage.get_pool_limits()}
     for policy in STAGES.values():
-        if policy.pool and current.get(policy.pool) != policy.pool_limit:
+        limit = current.get(policy.pool or "")
+        if policy.pool is None or (limit is not None and limit.limit == policy.pool_limit and not limit.from_default):
+            continue
+        if limit is None or limit.from_default or not keep:
             storage.set_concurrency_slots(policy.pool, policy.pool_limit)
 
 
