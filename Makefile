@@ -28,7 +28,7 @@ test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must b
 test-s3: $(VENV)/.dev ## Videos whose artifacts are on a real S3 server and whose records are in Postgres (apt-get install postgresql)
 	$(BIN)/pytest -m s3 --timeout 400
 
-test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io postgresql)
+test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io docker-compose postgresql caddy)
 	$(BIN)/pytest -m docker --timeout 900 -rs
 
 test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (apt-get install rabbitmq-server postgresql iproute2)

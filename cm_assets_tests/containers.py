@@ -244,7 +244,8 @@ def _override(port_of_programs: Path) -> dict[str, Any]:
     begin = (
         "set -e; cd /tmp; "
         'if [ ! -e "$$PGDATA/PG_VERSION" ]; then echo "$$POSTGRES_PASSWORD" > /tmp/password; '
-        "initdb --username=cm --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=/tmp/password --no-sync > /dev/null; "
+        "initdb --username=cm --encoding=UTF8 --locale=C.UTF-8 --auth=scram-sha-256 --pwfile=/tmp/password --no-sync "
+        "> /dev/null; "
         'echo "host all all all scram-sha-256" >> "$$PGDATA/pg_hba.conf"; '
         'echo "create database cm" | postgres --single -D "$$PGDATA" postgres > /dev/null; fi; '
         "exec postgres -c listen_addresses='*' -c unix_socket_directories=/tmp -c fsync=off"

@@ -4,7 +4,6 @@ One deployment for all tests: it takes longer to come up than anything here take
 """
 
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -95,7 +94,6 @@ def test_a_run_is_a_container_with_limits_and_the_ui_has_a_login(deployed: Deplo
     assert inspected["Config"]["User"].startswith(str(dockerfile.user()))
     assert not any("docker.sock" in mount for mount in inspected["HostConfig"]["Binds"])
     assert until(lambda: deployed.state("first") == "published", 150, 0.5), deployed.logs()
-    # The limits that a run has, as its kernel says: the daemon was not simply told them and did nothing.
     assert deployed.sql("select max(using_default_limit::int), count(*) from concurrency_limits")[0].startswith("0|")
     limits = deployed.sql('select concurrency_key, "limit" from concurrency_limits')
     assert dict(row.split("|") for row in limits) == {
@@ -117,15 +115,7 @@ def test_secrets_are_in_the_environment_and_nowhere_else(deployed: Deployment) -
     assert any(password in line for line in environment)
     assert f"OPENAI_API_KEY={KEY}" in environment
     assert not any("whsec_4711" in line or "LOGIN" in line for line in environment)
-    dump = subprocess.run(
-        [*deployed.environment["COMPOSE"].split(), "exec", "-T", "postgres", "sh", "-c"]
-        + ["pg_dump --host=127.0.0.1 --username=cm --inserts cm"],
-        cwd=deployed.folder,
-        env=deployed.environment,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
+    dump = deployed.compose("exec", "-T", "postgres", "pg_dump", "--host=127.0.0.1", "--username=cm", "--inserts", "cm")
     assert "first" in dump
     for secret in (password, KEY, "whsec_4711"):
         assert secret not in str(container.attrs)

@@ -74,7 +74,7 @@ class Ffmpeg:
             What it wrote to stderr.
 
         Raises:
-            TransientFailure: the disk is full.
+            TransientFailure: the disk is full, or memory was short.
             PermanentFailure: it failed, with its last words.
         """
         if group is None:

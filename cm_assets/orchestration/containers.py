@@ -100,10 +100,22 @@ class ContainerLauncher(DockerRunLauncher):
             allowed = f" than its {self._memory}" if self._memory else ""
             return f"its container needed more memory{allowed}: raise CM_RUN_MEMORY"
         if state.get("Running"):
-            return "its container still runs"
+            return "its container did not begin in time"
         return f"its container ended with code {state.get('ExitCode')}" + (
             f": {state['Error']}" if state.get("Error") else ""
         )
+
+    def bury(self, run: dg.DagsterRun) -> str:
+        """End the container of a lost run, so that it does not work beside the one that takes its place; its end."""
+        words = self.last_words(run)
+        container = self._get_container(run)  # type: ignore[no-untyped-call]
+        if container is not None and container.status == "running":
+            try:
+                container.kill()
+            except docker.errors.APIError as error:
+                if error.status_code != 409:  # it has ended by itself
+                    raise
+        return words
 
     def _sweep(self) -> None:
         """Remove containers of runs that ended some time ago."""

@@ -76,8 +76,8 @@ class Launcher(Protocol):
 class Witness(Protocol):
     """A run launcher that can say how a run's worker ended."""
 
-    def last_words(self, run: dg.DagsterRun) -> str:
-        """How it ended, for people."""
+    def bury(self, run: dg.DagsterRun) -> str:
+        """End what is left of a lost run's worker; how it ended, for people."""
 
 
 class Intake:
@@ -270,7 +270,7 @@ class Intake:
             return None
         if failures:
             return False
-        how = self._last_words(run)
+        how = self._bury(run)
         log.warning("%s: the worker of run %s was lost: %s", stored.id, run.run_id, how or "nobody saw how")
         if stored.lost_runs + 1 >= self._most_lost_runs:
             why = f"its worker was lost {self._most_lost_runs} times" + (f", the last time: {how}" if how else "")
@@ -280,12 +280,12 @@ class Intake:
             kill_trees(self._worklog.worker_pids(run), self._home)
         return True
 
-    def _last_words(self, run: dg.DagsterRun) -> str:
+    def _bury(self, run: dg.DagsterRun) -> str:
         launcher = self._worklog.instance.run_launcher
         if not isinstance(launcher, Witness):
             return ""
         try:
-            return launcher.last_words(run)
+            return launcher.bury(run)
         except Exception:  # whatever is wrong with its engine, the video goes on
             log.exception("nobody could say how run %s ended", run.run_id)
             return ""
