@@ -28,7 +28,7 @@ test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must b
 test-s3: $(VENV)/.dev ## Videos whose artifacts are on a real S3 server and whose records are in Postgres (apt-get install postgresql)
 	$(BIN)/pytest -m s3 --timeout 400
 
-test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io postgresql)
+test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed, cancelled (apt-get install docker.io docker-compose postgresql caddy)
 	$(BIN)/pytest -m docker --timeout 900 -rs
 
 test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (root; apt-get install rabbitmq-server redis-server postgresql iproute2)
@@ -76,6 +76,7 @@ lock: $(UV) ## Renew the locked requirements
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes -c requirements/base.lock pyproject.toml -o requirements/dev.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra slow -c requirements/dev.lock pyproject.toml -o requirements/slow.lock
 	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra dev --extra kokoro --extra postgres --extra s3 --extra celery --extra kubernetes --extra browser -c requirements/dev.lock pyproject.toml -o requirements/browser.lock
+	$(UV) pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --extra postgres --extra s3 --extra celery --extra kubernetes --extra notify -c requirements/dev.lock pyproject.toml -o requirements/server.lock
 
 clean: ## Remove the environment (the videos in .cm stay)
 	rm -rf $(VENV)

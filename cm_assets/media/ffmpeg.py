@@ -74,7 +74,7 @@ class Ffmpeg:
             What it wrote to stderr.
 
         Raises:
-            TransientFailure: the disk is full.
+            TransientFailure: the disk is full, or memory was short.
             PermanentFailure: it failed, with its last words.
         """
         if group is None:
@@ -109,6 +109,8 @@ class Ffmpeg:
         if process.returncode != 0:
             if "No space left on device" in said or "Disk quota exceeded" in said:
                 raise TransientFailure("the disk is full: free some space, then make the video again")
+            if process.returncode == -signal.SIGKILL:
+                raise TransientFailure("ffmpeg was killed, as the system does when memory runs out")
             raise PermanentFailure(f"ffmpeg ended with code {process.returncode}: {said[-TAIL:].strip()}")
         return said
 

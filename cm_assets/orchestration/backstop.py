@@ -1,6 +1,8 @@
 """The sensor that goes the rounds where no engine does: under `dagster-daemon` or `dagster dev`."""
 
 import json
+import logging
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,14 @@ INTERVAL = 3
 
 TELLING = 2.0
 """Seconds of a look in which people are told what happened."""
+
+CANCELLING = 1.0
+"""Seconds between two looks at what was cancelled, which is ended within five: the daemon comes round too rarely."""
+
+GONE = 30.0
+"""Seconds after which a daemon that has not come round is taken for gone, or for no longer ours to help."""
+
+log = logging.getLogger("cm_assets.backstop")
 
 
 POD_TAG = "dagster-k8s/config"
@@ -72,6 +82,8 @@ class Backstop:
         self._rounds: Rounds | None = None
         self._database = Database(settings.database)
         self._notifier: Notifier | None = None
+        self._looked = 0.0
+        self._cancelling: threading.Thread | None = None
 
     def look(self, context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         """One look; what is to be launched."""
@@ -80,19 +92,37 @@ class Backstop:
         from cm_assets.orchestration.rounds import Rounds
 
         if homes.engine_runs(self._settings) or homes.engine_host(self._settings, self._database):
+            self._looked = 0.0
             return dg.SkipReason("an engine (cm up, cm make) launches the videos")
         if other_instances(self._database, cursor_of(WorkLog(context.instance))):
+            self._looked = 0.0
             return dg.SkipReason("the videos of this home are made by another Dagster instance: run cm up")
         if self._rounds is None:
             # An instance of its own, which stays open: that of the context is gone after each look.
             instance = dg.DagsterInstance.from_ref(context.instance.get_ref())
+            homes.set_pool_limits(instance, self._settings, keep=True)
             self._rounds = Rounds(self._settings, self._database, instance, self._launcher, home=None)
+        self._looked = time.monotonic()
+        if self._cancelling is None or not self._cancelling.is_alive():
+            self._cancelling = threading.Thread(
+                target=self._cancel, args=(self._rounds,), name="cancelling", daemon=True
+            )
+            self._cancelling.start()
         self._notifier = self._notifier or Notifier(self._database, self._settings.notify)
         self._rounds.go()
         self._notifier.tick(TELLING)
         self._database.move_cursor(homes.BACKSTOP, int(time.time()))
         requests = self._launcher.taken()
         return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("there is nothing to launch")
+
+    def _cancel(self, rounds: "Rounds") -> None:
+        """End what is cancelled between the looks, for as long as there are any."""
+        while time.monotonic() - self._looked < GONE:
+            time.sleep(CANCELLING)
+            try:
+                rounds.cancel()
+            except Exception:  # the next look says what is wrong
+                log.exception("what was cancelled could not be ended")
 
 
 def backstop(settings: Settings, jobs: Sequence[Any]) -> dg.SensorDefinition:

@@ -87,13 +87,23 @@ def open_instance(settings: Settings) -> "dg.DagsterInstance":
         alone.release()
 
 
-def set_pool_limits(instance: "dg.DagsterInstance", settings: Settings) -> None:
-    """Give every pool the limit that the settings say, or the policy table."""
+def set_pool_limits(instance: "dg.DagsterInstance", settings: Settings, *, keep: bool = False) -> None:
+    """Give every pool the limit that the settings say, or the policy table.
+
+    Args:
+        instance: whose pools.
+        settings: may name limits.
+        keep: leave those alone that somebody has set otherwise, as `dagster instance concurrency set` does.
+    """
     storage = instance.event_log_storage
-    current = {limit.name: limit.limit for limit in storage.get_pool_limits()}
-    for pool, limit in {**POOLS, **settings.pools}.items():
-        if current.get(pool) != limit:
-            storage.set_concurrency_slots(pool, limit)
+    current = {limit.name: limit for limit in storage.get_pool_limits()}
+    for pool, wanted in {**POOLS, **settings.pools}.items():
+        limit = current.get(pool)
+        somebody_s = limit is not None and not limit.from_default
+        if somebody_s and keep and pool not in settings.pools:
+            continue
+        if limit is None or limit.from_default or limit.limit != wanted:
+            storage.set_concurrency_slots(pool, wanted)
 
 
 class Lock:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import dagster as dg
 
@@ -74,6 +74,14 @@ class Launcher(Protocol):
         """
 
 
+@runtime_checkable
+class Witness(Protocol):
+    """A run launcher that can say how a run's worker ended."""
+
+    def bury(self, run: dg.DagsterRun) -> str:
+        """End what is left of a lost run's worker; how it ended, for people."""
+
+
 class Intake:
     """Looks at what is wanted and acts on it.
 
@@ -133,6 +141,10 @@ class Intake:
                 break
             with about(video=request.id):
                 room -= request.id not in active and self._advance(request, now, held=held)
+
+    def cancel(self) -> None:
+        """End the runs of videos that were cancelled."""
+        self._cancel_unwanted({video: record.dagster_run for video, record in self._worklog.in_flight().items()})
 
     def settle(self) -> None:
         """Close what is done of that which was in flight when the runs were stopped; launches nothing.
@@ -260,8 +272,10 @@ class Intake:
             return None
         if failures:
             return False
+        how = self._bury(run)
+        log.warning("%s: the worker of run %s was lost: %s", stored.id, run.run_id, how or "nobody saw how")
         if stored.lost_runs + 1 >= self._most_lost_runs:
-            why = f"its worker was lost {self._most_lost_runs} times"
+            why = f"its worker was lost {self._most_lost_runs} times" + (f", the last time: {how}" if how else "")
             return None if self._give_up(stored, run, dict.fromkeys(stages_of(run), why)) else False
         if self._home is not None:
             # A step can outlive the worker that started it; it must not finish beside the one that takes its place.
@@ -272,6 +286,16 @@ class Intake:
         """The processes that executed a run here; numbers of another host's would be somebody else's here."""
         worker = Worker.parse(run.tags.get(WORKER_TAG, ""))
         return self._worklog.worker_pids(run) if worker is None or worker.local else []
+
+    def _bury(self, run: dg.DagsterRun) -> str:
+        launcher = self._worklog.instance.run_launcher
+        if not isinstance(launcher, Witness):
+            return ""
+        try:
+            return launcher.bury(run)
+        except Exception:  # whatever is wrong with its engine, the video goes on
+            log.exception("nobody could say how run %s ended", run.run_id)
+            return ""
 
     def _give_up(self, stored: StoredRequest, run: dg.DagsterRun, stages: Mapping[str, str]) -> bool:
         """Try some stages no more; False if that was decided before.

@@ -70,7 +70,7 @@ class Rounds:
             Projection(database, worklog, store),
             launcher,
             home=home,
-            capacity=settings.max_concurrent_runs + 2,
+            capacity=_most_runs(instance, settings) + 2,
             most_lost_runs=settings.max_lost_runs,
             full=disk.full,
         )
@@ -100,6 +100,10 @@ class Rounds:
             self._noted = time.monotonic()
             self._database.move_cursor(homes.LOOKED, int(time.time()))
 
+    def cancel(self) -> None:
+        """End the runs of videos that were cancelled, and nothing else."""
+        self._intake.cancel()
+
     def settle(self) -> None:
         """Close what is done when the runs have been stopped; launches nothing."""
         self._intake.settle()
@@ -114,3 +118,10 @@ def _reseal(settings: Settings) -> None:
     else:
         if count:
             log.info("the tokens of %d accounts are sealed with the first key of CM_SECRET_KEY now", count)
+
+
+def _most_runs(instance: dg.DagsterInstance, settings: Settings) -> int:
+    """Runs at once: what the instance's own configuration says, since that is what its queue does."""
+    queue = instance.get_concurrency_config().run_queue_config
+    most = queue.max_concurrent_runs if queue is not None else 0
+    return most if most > 0 else settings.max_concurrent_runs

@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from cm_assets.media.ffmpeg import Ffmpeg, Group, arguments, find, source
-from cm_assets.models.base import PermanentFailure
+from cm_assets.models.base import PermanentFailure, TransientFailure
 from cm_assets_tests.conftest import called
 from cm_assets_tests.media.conftest import Clip
 
@@ -107,3 +107,11 @@ def test_a_playlist_is_not_followed(ffmpeg: Ffmpeg, clip: Clip, tmp_path: Path) 
     trap.write_text(f"#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile://{secret}\n#EXT-X-ENDLIST\n")
     with pytest.raises(PermanentFailure):
         ffmpeg.run(arguments(source(trap).video.output("-", format="null")))
+
+
+def test_one_that_the_system_kills_is_tried_again(tmp_path: Path) -> None:
+    fake = tmp_path / "ffmpeg"
+    fake.write_text("#!/bin/sh\nkill -9 $$\n")
+    fake.chmod(0o755)
+    with pytest.raises(TransientFailure, match="memory"):
+        Ffmpeg(fake, "0").run([])

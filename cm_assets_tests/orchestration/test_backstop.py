@@ -10,8 +10,10 @@ from cm_assets.lifecycle.projection import CURSOR
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, VIDEO_TAG
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.backstop import Backstop
+from cm_assets.policies import STAGES
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
+from cm_assets_tests.conftest import until
 from cm_assets_tests.storage.test_database import ROW
 
 
@@ -62,3 +64,24 @@ def test_it_leaves_the_videos_of_another_dagster_alone(watched: Watched) -> None
     stored = watched.database.get("a")
     assert stored is not None
     assert stored.attempt == 0
+
+
+def test_pools_get_the_limits_of_the_table_and_keep_those_that_people_set(watched: Watched) -> None:
+    storage = watched.instance.event_log_storage
+    storage.set_concurrency_slots("render", 3)
+    watched.look()
+    found = {limit.name: limit.limit for limit in storage.get_pool_limits()}
+    assert found == {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool} | {"render": 3}
+
+
+def test_what_is_cancelled_is_told_to_end_between_two_looks(watched: Watched) -> None:
+    started = dg.DagsterRun("produce_video", status=dg.DagsterRunStatus.STARTED, tags={"dagster/partition": "a"})
+    run = watched.instance.add_run(started)
+    watched.look()
+    watched.database.close("a", "cancelled", "on request")
+
+    def told() -> bool:
+        now = watched.instance.get_run_by_id(run.run_id)
+        return now is not None and now.status == dg.DagsterRunStatus.CANCELING
+
+    assert until(told, 60)

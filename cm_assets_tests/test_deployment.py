@@ -1,0 +1,79 @@
+"""`deploy/docker` as far as it can be judged without an engine, so that it does not rot; `test_docker.py` runs it."""
+
+import fnmatch
+import re
+import sys
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cm_assets.orchestration.home import _dagster_yaml
+from cm_assets.settings import Settings
+from cm_assets_tests import dockerfile
+
+COMPOSE: dict[str, Any] = yaml.safe_load((dockerfile.FOLDER / "compose.yaml").read_text())
+DAGSTER: dict[str, Any] = yaml.safe_load((dockerfile.FOLDER / "dagster.yaml").read_text())
+
+
+def _pins(lock: str) -> dict[str, str]:
+    text = (dockerfile.CHECKOUT / "requirements" / lock).read_text()
+    return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[a-z,-]+\])?==(\S+)", text, re.MULTILINE))
+
+
+def test_its_instance_is_that_of_cm_but_for_where_runs_are() -> None:
+    settings = Settings(home=Path("/var/lib/cm"), database_url="postgresql://cm@postgres/cm", max_concurrent_runs=4)
+    of_cm = yaml.safe_load(_dagster_yaml(settings))
+    of_cm["run_monitoring"]["start_timeout_seconds"] = 180
+    of_cm["run_launcher"] = DAGSTER["run_launcher"]
+    assert of_cm == DAGSTER
+    assert DAGSTER["run_launcher"]["class"] == "ContainerLauncher"
+
+
+def test_no_address_and_no_password_is_written_anywhere() -> None:
+    for name in ("dagster.yaml", "compose.yaml", "Dockerfile", "settings.example.env"):
+        text = (dockerfile.FOLDER / name).read_text()
+        assert not re.findall(r"://[^\s/@$]+:[^\s/@$]+@", text), name
+        assert not re.findall(r"(?im)^[^#\n]*(?:password|secret|key)[\"']?[:=] ?[\"']?[a-z0-9]+[\"']?$", text), name
+
+
+def test_images_are_pinned_and_ports_are_of_this_machine_alone() -> None:
+    for service in COMPOSE["services"].values():
+        assert re.search(r":[\d.]+-|cm-assets:", service["image"]), service["image"]
+        for port in service.get("ports", ()):
+            assert port.startswith("${CM_BIND:-127.0.0.1}:"), port
+    assert next(rest for word, rest in dockerfile.instructions() if word == "FROM").startswith("debian:bookworm-20")
+    assert {name for name, one in COMPOSE["services"].items() if "ports" in one} == {"proxy"}
+
+
+def test_every_service_has_limits_and_only_three_reach_the_engine() -> None:
+    services = COMPOSE["services"]
+    assert all("mem_limit" in one and "cpus" in one for one in services.values())
+    assert {name for name, one in services.items() if "docker.sock" in str(one)} == {"code", "daemon", "webserver"}
+    assert dockerfile.user() != 0
+    assert all("privileged" not in one for one in services.values())
+
+
+def test_what_the_image_is_made_of_is_there_and_not_ignored() -> None:
+    lines = [line for line in (dockerfile.CHECKOUT / ".dockerignore").read_text().splitlines() if line[:1] == "!"]
+    let_in = [line[1:] for line in lines]
+    for name in ("build", "runtime"):
+        for sources, _ in dockerfile.copied(name):
+            for source in sources:
+                assert (dockerfile.CHECKOUT / source).exists(), source
+                assert any(fnmatch.fnmatch(source, one) for one in let_in), source
+
+
+def test_the_image_has_the_packages_that_are_tested_here() -> None:
+    pins = _pins("server.lock")
+    assert {"dagster-postgres", "dagster-docker", "s3fs", "apprise", "dagster-k8s", "celery"} <= pins.keys()
+    tested = _pins("dev.lock")
+    assert {name: pin for name, pin in pins.items() if tested.get(name) != pin} == {}
+    assert version("dagster") == pins["dagster"]
+
+
+def test_commands_are_programs_of_the_environment() -> None:
+    for name in ("code", "daemon", "webserver"):
+        (program, *_) = COMPOSE["services"][name]["command"]
+        assert (Path(sys.prefix) / "bin" / program).exists(), program
