@@ -108,7 +108,8 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
         # A step is worth more than a connection: who gets it meanwhile finds it held (`storage/holds.py`) and waits.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_enable_remote_control": False,
-        "worker_hijack_root_logger": True,
+        # Steps write as under every other executor.
+        "worker_redirect_stdouts": False,
         "task_create_missing_queues": False,
         "task_queues": [
             Queue(  # type: ignore[no-untyped-call]
