@@ -114,7 +114,7 @@ def test_a_broker_s_address_is_shown_without_who_may_come() -> None:
 
 
 def test_pools_are_those_of_the_table_and_their_limits_are_numbers() -> None:
-    assert Settings(pools="render=4; speech=8").pools == {"render": 4, "speech": 8}  # type: ignore[arg-type]
+    assert Settings(pools="render=4; speech=8").pools == {"render": 4, "speech": 8}
     for wrong in ("polka=1", "render=0", "render", "render=many"):
         with pytest.raises(ValueError, match="pools"):
-            Settings(pools=wrong)  # type: ignore[arg-type]
+            Settings(pools=wrong)

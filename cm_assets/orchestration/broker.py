@@ -175,4 +175,7 @@ def waiting(app: Any, queue: str) -> int:
         Exception: the broker does not answer.
     """
     with app.connection_for_read() as connection:
-        return int(app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True)[1])
+        try:
+            return int(app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True)[1])
+        except connection.channel_errors:
+            return 0  # Redis has no queue without messages
