@@ -325,9 +325,11 @@ def test_the_most_urgent_request_is_served_first_by_redis(redis: str) -> None:
 def test_a_step_longer_than_redis_waits_is_executed_once(host_on_redis: Host) -> None:
     """Redis gives it to the second child while the first is at work."""
     host_on_redis.worker()
-    with host_on_redis.run("one_slow") as ended:
+    with host_on_redis.run("one_slower") as ended:
         assert ended()
     assert said() == ["began", "ended"]
+    (log,) = host_on_redis.folder.glob("worker-*.log")
+    assert log.read_text().count(" received") >= 2, "Redis did not give it away"
 
 
 def test_a_worker_that_is_killed_under_redis_is_not_waited_for_until_its_lease_ends(host_on_redis: Host) -> None:
