@@ -82,6 +82,7 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
     if on_redis(url):
         transport = {
             "visibility_timeout": lease,
+            "unacked_restore_throttle": 1,  # looked at every ten seconds, not every hundred
             "priority_steps": list(range(LEVELS)),
             "queue_order_strategy": "priority",
             "socket_keepalive": True,
