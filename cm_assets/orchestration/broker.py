@@ -82,6 +82,7 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
     if on_redis(url):
         transport = {
             "visibility_timeout": lease,
+            "unacked_restore_throttle": 1,  # looked at every ten seconds, not every hundred
             "priority_steps": list(range(LEVELS)),
             "queue_order_strategy": "priority",
             "socket_keepalive": True,
@@ -108,7 +109,8 @@ def configuration(url: str, *, lease: int = LEASE) -> dict[str, Any]:
         # A step is worth more than a connection: who gets it meanwhile finds it held (`storage/holds.py`) and waits.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "worker_enable_remote_control": False,
-        "worker_hijack_root_logger": True,
+        # Steps write as under every other executor.
+        "worker_redirect_stdouts": False,
         "task_create_missing_queues": False,
         "task_queues": [
             Queue(  # type: ignore[no-untyped-call]
@@ -174,4 +176,7 @@ def waiting(app: Any, queue: str) -> int:
         Exception: the broker does not answer.
     """
     with app.connection_for_read() as connection:
-        return int(app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True)[1])
+        try:
+            return int(app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True)[1])
+        except connection.channel_errors:
+            return 0  # Redis has no queue without messages

@@ -96,6 +96,35 @@ def adopt_orphans() -> None:
         ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
+def reaped(child: int) -> int | None:
+    """How a child ended; None while it lives. Buries adopted orphans on the way."""
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return -1
+        if pid == 0:
+            return None
+        if pid == child:
+            return os.waitstatus_to_exitcode(status)
+
+
+def end_descendants() -> None:
+    """Kill all that is below this process, and what is orphaned meanwhile, if it adopts orphans."""
+    me = psutil.Process()
+    for _ in range(50):
+        family = me.children(recursive=True)
+        if not family:
+            return
+        for process in family:
+            try:
+                process.kill()
+            except psutil.NoSuchProcess:
+                continue
+        reaped(-1)
+        time.sleep(0.02)
+
+
 def sweep_work(folder: Path) -> None:
     """Remove the work folders of steps whose processes are dead."""
     for left in folder.glob("*.*.*"):

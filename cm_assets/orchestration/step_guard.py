@@ -191,14 +191,17 @@ class _Guard:
                 if now - looked < LOOK:
                     time.sleep(0.02)
                     continue
+                kept = True
                 try:
-                    why = self._gone() or ("" if hold.keep() else "somebody else has it")
+                    why, kept = self._gone(), hold.keep()
                     heard = time.monotonic()
                 except Exception as error:
                     if time.monotonic() - heard > SILENCE:
                         raise HandBack("the database is silent") from error
                     why = ""
                 looked = time.monotonic()
+                if not kept:
+                    raise HandBack("somebody else has it")
                 if why:
                     log.info("%s of run %s is ended: %s", self._step, self._run_id, why)
                     return

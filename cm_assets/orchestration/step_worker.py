@@ -20,7 +20,7 @@ import psutil
 
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.processes import adopt_orphans, kill_tree, sweep_work
+from cm_assets.orchestration.processes import adopt_orphans, end_descendants, kill_tree, reaped, sweep_work
 from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
 
@@ -62,12 +62,12 @@ def serve(settings: Settings, queues: Sequence[str], concurrency: int, *, lease:
     while code is None:
         while told:
             os.kill(worker, told.pop(0))
-        code = _reaped(worker)
+        code = reaped(worker)
         for orphan in psutil.Process().children():
             if orphan.pid != worker:
                 kill_tree(orphan.pid)
         time.sleep(0 if code is not None else LOOK)
-    _end_all()
+    end_descendants()
     sweep_work(settings.home / "work")
     if code != 0:
         sys.stderr.write(f"cm: the worker ended with code {code}: start it again\n")
@@ -120,21 +120,3 @@ def _warm() -> None:
         getattr(import_module(name), "warm", lambda: None)()
     import_module("cm_assets.orchestration.step_guard")
     homes.open_instance(Settings()).dispose()
-
-
-def _reaped(worker: int) -> int | None:
-    """How the worker ended; None while it lives. Buries adopted orphans on the way."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return -1
-        if pid == 0:
-            return None
-        if pid == worker:
-            return os.waitstatus_to_exitcode(status)
-
-
-def _end_all() -> None:
-    for one in psutil.Process().children():
-        kill_tree(one.pid)

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import dagster as dg
-import psutil
 from dagster._grpc.types import ExecuteRunArgs
 from dagster._serdes import deserialize_value
 
-from cm_assets.orchestration.processes import adopt_orphans
+from cm_assets.orchestration.processes import adopt_orphans, end_descendants, reaped
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.sqlite import files_of_run, kept_open
 from cm_assets.orchestration.workers import Worker, returned
@@ -105,39 +104,11 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
                 told = True
             if asked and time.monotonic() - asked[0] > GRACE:
                 os.kill(worker, signal.SIGKILL)
-            code = _reaped(worker)
+            code = reaped(worker)
             time.sleep(0 if code is not None else 0.05)
-    _end_descendants()
+    end_descendants()
     if code != 0:
         _report(command, code)
-
-
-def _reaped(worker: int) -> int | None:
-    """How the worker ended; None while it lives. Buries adopted orphans on the way."""
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return -1
-        if pid == 0:
-            return None
-        if pid == worker:
-            return os.waitstatus_to_exitcode(status)
-
-
-def _end_descendants() -> None:
-    me = psutil.Process()
-    for _ in range(50):
-        family = me.children(recursive=True)
-        if not family:
-            return
-        for process in family:
-            try:
-                process.kill()
-            except psutil.NoSuchProcess:
-                continue
-        _reaped(-1)
-        time.sleep(0.02)
 
 
 def _files(command: list[str]) -> list[Path]:

@@ -54,20 +54,26 @@ class Hold:
         import sqlalchemy as sa
 
         self.release()
-        self._engine = sa.create_engine(
-            self._url,
-            poolclass=sa.NullPool,
-            isolation_level="AUTOCOMMIT",
-            hide_parameters=True,
-            connect_args=CLIENT_KEEPALIVE,
-        )
-        self._connection = self._engine.connect()
+        self._connection = self._connected()
         for statement in _SERVER_KEEPALIVE:
             self._connection.exec_driver_sql(statement)
         taken = bool(self._connection.scalar(sa.select(sa.func.pg_try_advisory_lock(self._key))))
         if not taken:
             self.release()
         return taken
+
+    def _connected(self) -> "sa.Connection":
+        import sqlalchemy as sa
+
+        if self._engine is None:
+            self._engine = sa.create_engine(
+                self._url,
+                poolclass=sa.NullPool,
+                isolation_level="AUTOCOMMIT",
+                hide_parameters=True,
+                connect_args=CLIENT_KEEPALIVE,
+            )
+        return self._engine.connect()
 
     def keep(self) -> bool:
         """Whether it is held still; a broken connection is made anew, if nobody has taken it meanwhile.
@@ -106,9 +112,17 @@ class Hold:
         Raises:
             sqlalchemy.exc.SQLAlchemyError: the database does not answer.
         """
-        taken = self.take()
-        self.release()
-        return not taken
+        import sqlalchemy as sa
+
+        # Looked up, not tried: for a moment nobody else could have it.
+        high, low = (self._key >> 32) & 0xFFFFFFFF, self._key & 0xFFFFFFFF
+        asked = sa.text(
+            "select count(*) from pg_locks where locktype = 'advisory' and objsubid = 1 and granted"
+            " and classid::bigint = :high and objid::bigint = :low"
+            " and database = (select oid from pg_database where datname = current_database())"
+        )
+        with self._connected() as connection:
+            return bool(connection.scalar(asked, {"high": high, "low": low}))
 
     def __enter__(self) -> Self:
         return self

@@ -86,6 +86,19 @@ def one_slow() -> None:
 
 
 @dg.op(tags={QUEUE_TAG: "render"})
+def slower() -> None:
+    note("began")
+    time.sleep(25)
+    note("ended")
+
+
+@dg.job(executor_def=queued_executor)
+def one_slower() -> None:
+    """A step that is longer than a broker's look for what was left lying."""
+    slower()
+
+
+@dg.op(tags={QUEUE_TAG: "render"})
 def deadly() -> None:
     note("began")
     os.kill(os.getpid(), signal.SIGKILL)

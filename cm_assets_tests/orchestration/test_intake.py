@@ -1,15 +1,22 @@
 """What the intake does when the engine ends: nothing is launched, and what is done is closed."""
 
+import dataclasses
+import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import cast
 
 import dagster as dg
 import pytest
+from dagster._core.events import EngineEventData
 
-from cm_assets.lifecycle.worklog import PARTITION_TAG, WorkLog
-from cm_assets.orchestration.intake import Intake
+from cm_assets.lifecycle.worklog import PARTITION_TAG, RESUME_AT, WorkLog
+from cm_assets.orchestration.home import MARKER
+from cm_assets.orchestration.intake import CANCEL_GRACE, Intake
 from cm_assets.orchestration.launching import Launcher, LaunchFailed
+from cm_assets.orchestration.step_ends import broker_is_away, crashed
+from cm_assets.orchestration.workers import WORKER_TAG, Worker
 from cm_assets_tests.lifecycle.test_projection import MADE, Place, open_place
 from cm_assets_tests.storage.test_events import types
 
@@ -81,3 +88,39 @@ def test_a_launch_that_is_refused_fails_the_video_and_leaves_no_claim(place: Pla
     stored = place.database.get("v")
     assert stored is not None
     assert (stored.outcome, stored.reason, stored.claimed_until) == ("failed", "the run config is wrong", None)
+
+
+@pytest.mark.parametrize("here", [True, False])
+def test_a_cancel_kills_the_processes_of_its_own_host_alone(place: Place, tmp_path: Path, *, here: bool) -> None:
+    """A number that a worker elsewhere has may be the daemon's here."""
+    with subprocess.Popen(["sleep", "60"], env={MARKER: str(tmp_path), "PATH": "/usr/bin:/bin"}) as process:
+        mine = Worker.current()
+        worker = mine if here else dataclasses.replace(mine, host="elsewhere/1")
+        place.ask()
+        run = in_flight(place)
+        place.instance.add_run_tags(run.run_id, {WORKER_TAG: str(worker)})
+        said = EngineEventData({"pid": dg.MetadataValue.text(str(process.pid))})
+        place.instance.report_engine_event("Started process for run.", run, said)
+        place.database.close("v", "cancelled", "")
+        one = intake(place, tmp_path)
+        one.tick()
+        if not here:
+            time.sleep(CANCEL_GRACE + 0.1)
+            one.tick()
+        lives = process.poll() is None
+        process.kill()
+    assert lives is not here
+    ended = place.instance.get_run_by_id(run.run_id)
+    assert ended is not None
+    assert ended.status == dg.DagsterRunStatus.CANCELED
+
+
+def test_what_a_step_says_after_its_run_was_given_up_counts_for_nothing(place: Place) -> None:
+    run, worklog = in_flight(place), WorkLog(place.instance)
+    crashed(place.instance, run, "script", "its workers died")
+    broker_is_away(place.instance, run, "published_post__outbox", "away", {RESUME_AT: 4.0})
+    before = worklog.failures(run)
+    place.instance.report_run_failed(run, "Its worker was lost.")
+    broker_is_away(place.instance, run, "published_post__youtube", "too late", {RESUME_AT: 4.0})
+    assert [one.reason for one in before] == ["away"]
+    assert worklog.failures(run) == before

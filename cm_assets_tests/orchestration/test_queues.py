@@ -15,8 +15,10 @@ import dagster as dg
 import psutil
 import pytest
 
+from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
+from cm_assets.policies import STAGES
 from cm_assets.settings import Settings
 from cm_assets_tests import rabbitmq as servers
 from cm_assets_tests.conftest import until
@@ -44,38 +46,55 @@ def redis() -> Iterator[str]:
 
 @dataclass
 class Host:
-    """A home on Postgres with a broker; runs are executed in the tests' own process."""
+    """A home on Postgres with a broker and a worker; runs are executed in the tests' own process.
+
+    Attributes:
+        instance: Dagster's.
+        folder: of the worker's log.
+        lease: seconds that the broker leaves a step to a worker.
+        began: when the test did.
+        standing: the worker, which the next test has too, if it lives.
+    """
 
     instance: dg.DagsterInstance
     folder: Path
+    lease: int = broker.LEASE
+    began: float = 0
+    standing: "subprocess.Popen[bytes] | None" = None
 
-    @contextmanager
-    def worker(
-        self, *, queues: str = "script,render", concurrency: int = 2, lease: int = 0
-    ) -> Iterator[psutil.Process]:
-        """`cm worker`, killed in the end if it still runs."""
-        command = ["-m", "cm_assets.cli", "worker", "--queues", queues, "--concurrency", str(concurrency)]
-        if lease:
+    def worker(self) -> psutil.Process:
+        """A worker of the queues `script` and `render`, with two children."""
+        if self.standing is not None and self.standing.poll() is None:
+            return psutil.Process(self.standing.pid)
+        command = ["-m", "cm_assets.cli", "worker", "--queues", "script,render", "--concurrency", "2"]
+        if self.lease != broker.LEASE:
             # No setting says this: a broker is never to be told such a time.
             program = (
                 "from cm_assets.orchestration.step_worker import serve; from cm_assets.settings import Settings; "
-                f"raise SystemExit(serve(Settings(), {queues.split(',')!r}, {concurrency}, lease={lease}))"
+                f"raise SystemExit(serve(Settings(), ['script', 'render'], 2, lease={self.lease}))"
             )
             command = ["-c", program]
         log = self.folder / f"worker-{time.time_ns()}.log"
         with log.open("wb") as out:
-            process = subprocess.Popen(
+            self.standing = subprocess.Popen(
                 [sys.executable, *command], cwd=self.folder, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
-        try:
-            assert until(lambda: " ready." in log.read_text() or process.poll() is not None, 150), log.read_text()
-            assert process.poll() is None, log.read_text()
-            yield psutil.Process(process.pid)
-        finally:
-            print(log.read_text()[-3000:])
-            family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
-            process.kill()
-            process.wait()
+        alive = self.standing
+        assert until(lambda: " ready." in log.read_text() or alive.poll() is not None, 300), log.read_text()
+        assert alive.poll() is None, log.read_text()
+        return psutil.Process(alive.pid)
+
+    def ends(self) -> int:
+        """How the worker ends."""
+        assert self.standing is not None
+        return self.standing.wait(120)
+
+    def stop(self) -> None:
+        """Kill the worker."""
+        if self.standing is not None:
+            family = psutil.Process(self.standing.pid).children(recursive=True) if self.standing.poll() is None else []
+            self.standing.kill()
+            self.standing.wait()
             for one in family:
                 with suppress(psutil.NoSuchProcess):
                     one.kill()
@@ -93,7 +112,7 @@ class Host:
         thread.start()
 
         def ended() -> bool:
-            thread.join(120)
+            thread.join(240)
             assert results, "the run goes on"
             return results[0]
 
@@ -105,33 +124,64 @@ class Host:
                     self.instance.report_run_failed(run, "The test is over.")
 
     def successes(self) -> int:
-        """Steps that succeeded, in all runs."""
-        runs = self.instance.get_runs()
+        """Steps that succeeded in this test's runs."""
         kind = dg.DagsterEventType.STEP_SUCCESS
-        return sum(len(self.instance.all_logs(run.run_id, of_type=kind)) for run in runs)
+        return sum(len(self.instance.all_logs(run.run_id, of_type=kind)) for run in self.runs())
+
+    def runs(self) -> list[dg.DagsterRun]:
+        """Of this test."""
+        records = self.instance.get_run_records()
+        return [one.dagster_run for one in records if one.create_timestamp.timestamp() >= self.began]
 
 
-@pytest.fixture
-def host(
-    tmp_path: Path, postgres: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Host]:
-    address: str = getattr(request, "param", "") or request.getfixturevalue("rabbitmq").url
-    if address == "redis":
-        address = request.getfixturevalue("redis")
-    for name in ("CM_HOME", "DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY", homes.POSTGRES):
-        monkeypatch.setenv(name, "")
-    monkeypatch.setenv("CM_DATABASE_URL", new_database(postgres))
-    monkeypatch.setenv(broker.BROKER, address)
-    settings = Settings(home=tmp_path / "home")
-    homes.prepare(settings)
-    app = broker.celery_app(address)
+@contextmanager
+def host_of(address: str, postgres: str, folder: Path, lease: int) -> Iterator[Host]:
+    """A host whose home this process belongs to."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("CM_HOME", "DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY", homes.POSTGRES):
+            patch.setenv(name, "")
+        patch.setenv("CM_DATABASE_URL", new_database(postgres))
+        patch.setenv(broker.BROKER, address)
+        settings = Settings(home=folder / "home")
+        homes.prepare(settings)
+        with homes.open_instance(settings) as instance:
+            host = Host(instance, folder, lease)
+            try:
+                yield host
+            finally:
+                host.stop()
+
+
+def emptied(host: Host) -> Host:
+    """As if no test had been before."""
+    app = broker.celery_app(broker.address())
     with app.connection_for_write() as connection:
         for queue in app.amqp.queues.values():
             bound = queue(connection.default_channel)
             bound.declare()
             bound.purge()
-    with homes.open_instance(settings) as instance:
-        yield Host(instance, tmp_path)
+    queued_jobs.notes().unlink(missing_ok=True)
+    host.began = time.time()
+    return host
+
+
+@pytest.fixture(scope="module")
+def host_on_rabbitmq(
+    postgres: str, rabbitmq: servers.RabbitMQ, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
+    with host_of(rabbitmq.url, postgres, tmp_path_factory.mktemp("rabbitmq"), broker.LEASE) as host:
+        yield host
+
+
+@pytest.fixture
+def host(host_on_rabbitmq: Host) -> Host:
+    return emptied(host_on_rabbitmq)
+
+
+@pytest.fixture
+def host_on_redis(postgres: str, redis: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Host]:
+    with host_of(redis, postgres, tmp_path, getattr(request, "param", broker.LEASE)) as host:
+        yield emptied(host)
 
 
 def pool_child(worker: psutil.Process) -> psutil.Process:
@@ -143,25 +193,19 @@ def pool_child(worker: psutil.Process) -> psutil.Process:
 
 
 def test_steps_go_through_their_queues_and_come_back_when_they_asked_to(host: Host) -> None:
-    with host.worker() as worker, host.run("two_stages") as ended:
+    host.worker()
+    with host.run("two_stages") as ended:
         assert ended()
-        worker.terminate()
-        assert worker.wait(60) == 0
     assert said() == ["written", "rendered-0", "rendered-1"]
-    (run,) = host.instance.get_runs()
+    (run,) = host.runs()
     (retry,) = host.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_UP_FOR_RETRY)
     starts = host.instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_RESTARTED)
     assert starts[0].timestamp - retry.timestamp >= 1.9
 
 
-def test_a_worker_of_other_queues_leaves_a_step_alone(host: Host) -> None:
-    with host.worker(queues="render", concurrency=1), host.run("two_stages"):
-        time.sleep(4)
-        assert said() == []
-
-
 def test_a_killed_child_s_step_is_done_by_another(host: Host) -> None:
-    with host.worker() as worker, host.run("one_long") as ended:
+    worker = host.worker()
+    with host.run("one_long") as ended:
         started = child()
         pool_child(worker).kill()
         assert ended()
@@ -171,7 +215,8 @@ def test_a_killed_child_s_step_is_done_by_another(host: Host) -> None:
 
 
 def test_a_killed_step_is_done_again(host: Host) -> None:
-    with host.worker() as worker, host.run("one_long") as ended:
+    worker = host.worker()
+    with host.run("one_long") as ended:
         started = child()
         pool_child(worker).children()[0].kill()
         assert ended()
@@ -179,54 +224,21 @@ def test_a_killed_step_is_done_again(host: Host) -> None:
     assert host.successes() == 1
 
 
-@pytest.mark.parametrize("whom", ["supervisor", "celery"])
-def test_a_killed_worker_s_step_is_done_by_another_worker(host: Host, whom: str) -> None:
-    with host.worker() as worker, host.run("one_long") as ended:
-        started = child()
-        step = pool_child(worker).children()[0]
-        (worker if whom == "supervisor" else worker.children()[0]).kill()
-        assert until(lambda: not alive(step.pid), 5)
-        assert whom == "supervisor" or until(lambda: not alive(started), 5)
-        with host.worker():
-            assert ended()
-        with suppress(ProcessLookupError):
-            os.kill(started, signal.SIGKILL)
-    assert said().count("began") == 2
-    assert host.successes() == 1
-
-
-def test_a_worker_that_is_asked_to_end_finishes_its_step(host: Host) -> None:
-    with host.worker() as worker, host.run("one_slow") as ended:
-        assert until(said, 60)
-        worker.terminate()
-        assert worker.wait(60) == 0
-        assert ended()
-    assert said() == ["began", "ended"]
-
-
-def test_a_worker_that_must_end_now_hands_its_step_back(host: Host) -> None:
-    with host.worker() as worker, host.run("one_long") as ended:
-        started = child()
-        worker.send_signal(signal.SIGQUIT)
-        assert until(lambda: not alive(started), 10)
-        with host.worker():
-            assert ended()
-    assert host.successes() == 1
-
-
 def test_a_step_that_the_broker_has_lost_is_sent_again(host: Host) -> None:
     app = broker.celery_app(broker.address())
+    host.stop()
     with host.run("one_slow") as ended:
         assert until(lambda: broker.waiting(app, "render") == 1, 60)
         with app.connection_for_write() as connection:
             app.amqp.queues["render"](connection.default_channel).purge()
-        with host.worker():
-            assert ended()
+        host.worker()
+        assert ended()
     assert said() == ["began", "ended"]
 
 
 def test_a_broker_that_dies_and_comes_back_costs_nothing(host: Host, rabbitmq: servers.RabbitMQ) -> None:
-    with host.worker(), host.run("one_slow") as ended:
+    host.worker()
+    with host.run("one_slow") as ended:
         assert until(said, 60)
         rabbitmq.kill()
         rabbitmq.start()
@@ -234,13 +246,51 @@ def test_a_broker_that_dies_and_comes_back_costs_nothing(host: Host, rabbitmq: s
     assert said() == ["began", "ended"]
 
 
-def test_a_broker_that_is_away_is_waited_for_by_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
-    from cm_assets.lifecycle.worklog import WorkLog
+@pytest.mark.parametrize("whom", ["supervisor", "celery"])
+def test_a_killed_worker_s_step_is_done_by_another_worker(host: Host, whom: str) -> None:
+    worker = host.worker()
+    with host.run("one_long") as ended:
+        started = child()
+        step = pool_child(worker).children()[0]
+        (worker if whom == "supervisor" else worker.children()[0]).kill()
+        assert until(lambda: not alive(step.pid), 5)
+        assert whom == "supervisor" or until(lambda: not alive(started), 5)
+        assert host.ends() != 0
+        host.worker()
+        assert ended()
+        with suppress(ProcessLookupError):
+            os.kill(started, signal.SIGKILL)
+    assert said().count("began") == 2
+    assert host.successes() == 1
 
+
+def test_a_worker_that_must_end_now_hands_its_step_back(host: Host) -> None:
+    worker = host.worker()
+    with host.run("one_long") as ended:
+        started = child()
+        worker.send_signal(signal.SIGQUIT)
+        assert until(lambda: not alive(started), 10)
+        host.ends()
+        host.worker()
+        assert ended()
+    assert host.successes() == 1
+
+
+def test_a_worker_that_is_asked_to_end_finishes_its_step(host: Host) -> None:
+    worker = host.worker()
+    with host.run("one_slow") as ended:
+        assert until(said, 60)
+        worker.terminate()
+        assert host.ends() == 0
+        assert ended()
+    assert said() == ["began", "ended"]
+
+
+def test_a_broker_that_is_away_is_waited_for_by_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(broker.BROKER, "amqp://cm:open-sesame-4711@127.0.0.1:9//")
     with host.run("one_slow") as ended:
         assert not ended()
-    (run,) = host.instance.get_runs()
+    (run,) = host.runs()
     (end,) = WorkLog(host.instance).failures(run)
     assert end.resume_at is not None
     assert "does not answer" in end.reason
@@ -271,27 +321,29 @@ def test_the_most_urgent_request_is_served_first_by_redis(redis: str) -> None:
     assert order_of(redis) == ["1", "5", "7", "10"]
 
 
-@pytest.mark.parametrize("host", ["redis"], indirect=True)
-def test_a_step_longer_than_redis_waits_is_executed_once(host: Host) -> None:
+@pytest.mark.parametrize("host_on_redis", [2], indirect=True)
+def test_a_step_longer_than_redis_waits_is_executed_once(host_on_redis: Host) -> None:
     """Redis gives it to the second child while the first is at work."""
-    with host.worker(lease=2), host.run("one_slow") as ended:
+    host_on_redis.worker()
+    with host_on_redis.run("one_slower") as ended:
         assert ended()
     assert said() == ["began", "ended"]
+    (log,) = host_on_redis.folder.glob("worker-*.log")
+    assert log.read_text().count(" received") >= 2, "Redis did not give it away"
 
 
-@pytest.mark.parametrize("host", ["redis"], indirect=True)
-def test_a_worker_that_is_killed_under_redis_is_not_waited_for_until_its_lease_ends(host: Host) -> None:
-    with host.worker() as worker, host.run("one_long") as ended:
+def test_a_worker_that_is_killed_under_redis_is_not_waited_for_until_its_lease_ends(host_on_redis: Host) -> None:
+    worker = host_on_redis.worker()
+    with host_on_redis.run("one_long") as ended:
         child()
         worker.children()[0].kill()
-        with host.worker():
-            assert ended()
+        host_on_redis.ends()
+        host_on_redis.worker()
+        assert ended()
     assert said().count("began") == 2
 
 
 def test_redis_leaves_a_step_to_its_worker_for_longer_than_any_may_take() -> None:
-    from cm_assets.policies import STAGES
-
     longest = max(policy.time_limit for policy in STAGES.values())
     assert broker.configuration("redis://host")["broker_transport_options"]["visibility_timeout"] > longest
     (first, *_) = broker.configuration("amqp://host")["task_queues"]
