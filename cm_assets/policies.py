@@ -76,7 +76,7 @@ QUEUES: Final = tuple(dict.fromkeys(policy.queue for policy in STAGES.values()))
 POOLS: Final = {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool}
 """The pools and their limits, where no setting says another."""
 
-QUEUE_TAG: Final = "dagster-celery/queue"
+QUEUE_TAG: Final = "cm/queue"
 """On an op: the queue that its steps go to."""
 
 PRODUCE: Final = ("brief", "script", "audio", "background_clips", "render")

@@ -21,6 +21,7 @@ import psutil
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.processes import adopt_orphans, end_descendants, kill_tree, reaped, sweep_work
+from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
 
@@ -46,6 +47,7 @@ def serve(settings: Settings, queues: Sequence[str], concurrency: int, *, lease:
         lease: seconds that the broker leaves a step to a worker.
     """
     homes.prepare(settings)
+    log_as_configured(settings.log_format)
     adopt_orphans()
     told: list[int] = []
 
@@ -94,10 +96,13 @@ def _work(supervisor: int, queues: Sequence[str], concurrency: int, lease: int) 
 def app_with_task(*, lease: int = broker.LEASE) -> Any:
     """The broker's app with the task that executes steps."""
     from celery.exceptions import Reject
+    from celery.signals import setup_logging
 
     from cm_assets.orchestration.step_guard import HandBack, execute
 
     app = broker.celery_app(broker.address(), lease=lease)
+    # Who listens to this has Celery leave the logs as they are.
+    setup_logging.connect(_logs_are_configured)
 
     def step(run_id: str, step: str, known_state: str) -> None:
         try:
@@ -108,6 +113,10 @@ def app_with_task(*, lease: int = broker.LEASE) -> Any:
 
     app.task(name=broker.TASK)(step)
     return app
+
+
+def _logs_are_configured(**_: object) -> None:
+    """They are, by `serve`."""
 
 
 def _warm() -> None:
