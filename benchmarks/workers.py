@@ -7,6 +7,7 @@ render, which waits for S seconds as a host elsewhere would work: so two cores a
 """
 
 import argparse
+import json
 import signal
 import subprocess
 import tempfile
@@ -66,7 +67,7 @@ def main() -> None:
             CM_BROKER_URL=broker.url,
             CM_DATABASE_URL=postgres.new_database(database),
             CM_MAX_CONCURRENT_RUNS="10",
-            STAND_IN_RENDER_SECONDS=str(options.seconds),
+            CM_STAND_IN_WORK=json.dumps({"render": {"sleep": options.seconds}}),
         ) as home,
     ):
         others = worker(home, "script,audio,clips,publish", 4)

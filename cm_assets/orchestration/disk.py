@@ -46,6 +46,10 @@ class Slices:
         self._spent = 0.0
         self._rests_until = 0.0
 
+    def hurry(self) -> None:
+        """Rest no more before the next round."""
+        self._rests_until = 0.0
+
     def tick(self) -> bool:
         """A slice, if it is time for one; whether it ended a round."""
         started = time.monotonic()
@@ -109,8 +113,8 @@ class DiskWatch:
         freed += self._shrink(LAST_CACHES, excess - freed)
         if freed > 0:
             log.warning("%s of caches went: there is too little disk space", size(freed))
-            self._sizes[CACHE] -= freed
-            self._disk.note(self._sizes)
+            # How much room that makes is not known: of some files a post is another link.
+            self._home.hurry()
 
     def _shrink(self, caches: Mapping[str, str], excess: int) -> int:
         """Take from caches what is too much, the least recently used first; how many bytes went."""
