@@ -91,11 +91,11 @@ class Rounds:
         Args:
             now: the time.
         """
+        self._watch.tick()  # first: what an earlier engine measured may be old
         self._inbox.tick()
         self._calendar.tick(now)
         self._intake.tick(now)
         self._retention.tick()
-        self._watch.tick()
         if time.monotonic() - self._noted > NOTE_EVERY:
             self._noted = time.monotonic()
             self._database.move_cursor(homes.LOOKED, int(time.time()))
