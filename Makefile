@@ -43,7 +43,7 @@ test-exactly-once: $(VENV)/.dev ## Uploads that are killed everywhere: each ends
 test-faults: $(VENV)/.dev ## Twenty videos at once, while everything is killed at random (CM_STORM_SEED repeats a run)
 	$(BIN)/pytest -m faults --timeout 900 -s
 
-test-slow: $(VENV)/.dev ## The tests that take longer
+test-slow: $(VENV)/.dev ## The tests that take longer, or promtool (apt-get install prometheus)
 	$(UV) pip install --python $(BIN)/python --quiet --require-hashes -r requirements/slow.lock
 	$(BIN)/pytest -m slow
 

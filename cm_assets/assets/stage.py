@@ -26,7 +26,7 @@ from cm_assets.models.base import AskedToWait, Failure, Model, PermanentFailure,
 from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import DAY, QUEUE_TAG, STAGES, StagePolicy
 from cm_assets.storage.away import is_away
-from cm_assets.storage.database import RETIRED, Database, Step, StoredRequest
+from cm_assets.storage.database import RETIRED, Database, Step
 
 log = logging.getLogger("cm_assets.stage")
 
@@ -132,13 +132,9 @@ class Stages:
                 f"{video} is retired, and its id is never used again: choose another id", allow_retries=False
             )
         number = context.run.tags.get(ATTEMPT_TAG)
-
-        def refuse_if_overtaken(stored: StoredRequest | None) -> None:
-            if number is not None and (stored is None or int(number) != stored.attempt):
-                # It was launched late by somebody who had been taken for dead, or is at work for such a one.
-                raise dg.Failure("another run has taken its place", allow_retries=False)
-
-        refuse_if_overtaken(stored)
+        if number is not None and (stored is None or int(number) != stored.attempt):
+            # It was launched late by somebody who had been taken for dead.
+            raise dg.Failure("another run has taken its place", allow_retries=False)
         attempt = _op(context).retry_number + 1
         self._work.mkdir(parents=True, exist_ok=True)
         # Named by its process, so that whoever sees that one dead may remove it.
@@ -165,7 +161,6 @@ class Stages:
 
             with _time_limit(policy.time_limit):
                 yield Stage(video, name, folder, self._database, attempt, comes_back)
-            refuse_if_overtaken(self._database.get(video))
             self._database.end_attempt(video, name, Step(1.0, attempt), "done", _logged(name, began, "done"))
         except TimeLimitReached:
             late = TransientFailure(f"{name} took longer than its {policy.time_limit / 60:g} minutes")

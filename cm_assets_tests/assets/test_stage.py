@@ -114,25 +114,6 @@ def test_a_run_whose_place_was_taken_does_no_work(shop: Shop) -> None:
     assert said(result) == "another run has taken its place"
 
 
-def test_a_run_whose_place_is_taken_while_it_works_makes_nothing(shop: Shop) -> None:
-    """As on a host that was taken for dead, and works on."""
-    shop.database.add(replace(ROW, id="a-video"))
-    stored = shop.database.get("a-video")
-    assert stored is not None
-    assert shop.database.claim(stored, NOW, NOW, lost=False) == 1
-
-    def body(_stage: Stage) -> None:
-        stored = shop.database.get("a-video")
-        assert stored is not None
-        assert shop.database.claim(stored, NOW, NOW, lost=True) == 2
-
-    result, calls = shop.run(body, tags={ATTEMPT_TAG: "1"})
-    assert calls == 1
-    assert not result.success
-    assert said(result) == "another run has taken its place"
-    assert result.get_asset_materialization_events() == []
-
-
 def test_nobodys_work_is_lost_because_nobody_can_be_told_how_far_it_is(shop: Shop) -> None:
     def body(stage: Stage) -> None:
         # A real error of a real server that is not there.

@@ -100,7 +100,7 @@ def test_artifacts_elsewhere_take_nothing_here(tmp_path: Path) -> None:
         ("", "home/artifacts"),
         ("{0}/a b", "a b"),
         ("file://{0}/a%20b", "a%20b"),
-        ("s3://b/c", None),
+        ("s3://bucket/c", None),
         ("memory://x", None),
     ],
 )

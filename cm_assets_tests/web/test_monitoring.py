@@ -2,7 +2,6 @@
 
 import json
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import Callable
@@ -86,14 +85,14 @@ def test_every_alert_names_an_entry_that_is_there() -> None:
         assert not anchor or anchor in slugs, rule["alert"]
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is in Debian's package prometheus")
+@pytest.mark.slow  # takes promtool
 @pytest.mark.parametrize("arguments", [["check", "config", "prometheus.yml"], ["check", "rules", "alerts.yml"]])
 def test_prometheus_takes_it(arguments: list[str]) -> None:
     done = subprocess.run(["promtool", *arguments], cwd=FOLDER, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is in Debian's package prometheus")
+@pytest.mark.slow  # takes promtool
 def test_prometheus_parses_every_question(tmp_path: Path) -> None:
     rules = [{"record": f"cm:{number}", "expr": one} for number, one in enumerate(expressions())]
     (tmp_path / "all.yml").write_text(yaml.safe_dump({"groups": [{"name": "all", "rules": rules}]}))
