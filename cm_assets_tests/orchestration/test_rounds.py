@@ -65,7 +65,7 @@ class House:
         return video
 
     def look(self, rounds: Rounds, later: timedelta = timedelta()) -> None:
-        rounds._inbox._looked = 0.0
+        rounds._inbox._looked = rounds._noted = 0.0  # each look goes all the way
         rounds.go(datetime.now(UTC) + later)
 
     def sensor_looks(self, later: timedelta = timedelta()) -> None:
