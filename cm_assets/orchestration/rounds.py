@@ -64,6 +64,7 @@ class Rounds:
             lambda: catalogue(settings),
             disk.require_room,
         )
+        self._watch = DiskWatch(settings, database, store, disk)
         self._intake = Intake(
             database,
             worklog,
@@ -72,7 +73,7 @@ class Rounds:
             home=home,
             capacity=_most_runs(instance, settings) + 2,
             most_lost_runs=settings.max_lost_runs,
-            full=disk.full,
+            full=self._watch.full,
         )
         self._retention = Retention(
             database,
@@ -83,7 +84,6 @@ class Rounds:
         )
         self._database = database
         self._noted = -NOTE_EVERY
-        self._watch = DiskWatch(settings, database, store, disk)
 
     def go(self, now: datetime | None = None) -> None:
         """One look at everything.

@@ -371,6 +371,11 @@ def _failure(code: str, status: int, host: str, refused: str, permission: str) -
     word = code if code.isascii() and code.replace(".", "").isalnum() and len(code) <= 60 else str(status)
     if code in _PASSING or status in {408, 409, 425, 429} or status >= 500:
         return TransientFailure(f"{host} answers {word}")
+    if code == str(status) == "403":
+        # The answer to a HEAD has no body that says which of the two it is.
+        return PermanentFailure(
+            f"{host} refuses the key: check AWS_SECRET_ACCESS_KEY, and that the key has {permission} (docs/storage.md)"
+        )
     if status in {401, 403} or code in {"AccessDenied", "AllAccessDisabled"}:
         return PermanentFailure(
             f"{host} says {word}: the key of AWS_ACCESS_KEY_ID {refused} there; it needs {permission} (docs/storage.md)"
