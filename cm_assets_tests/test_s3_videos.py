@@ -19,7 +19,6 @@ from cm_assets_tests.test_make import (
     test_a_request_becomes_a_video,  # noqa: F401
     test_after_a_kill_of_everything_the_next_make_resumes,  # noqa: F401
 )
-from cm_assets_tests.test_retention import test_results_expire_and_a_full_disk_holds_what_is_new  # noqa: F401
 from cm_assets_tests.test_uploads import (
     test_a_video_of_ones_own_clip_and_voice,  # noqa: F401
     test_the_command_says_what_it_is_and_how_to_name_it,  # noqa: F401
@@ -81,6 +80,16 @@ def test_what_one_host_made_another_one_shows_approves_and_posts(home: Home, oth
         logs = [path.read_bytes() for end in ("log", "yaml") for path in host.folder.rglob(f"*.{end}")]
         assert logs
         assert not any(SECRET.encode() in one for one in logs)
+
+
+def test_a_retired_video_leaves_nothing_in_the_bucket(home: Home) -> None:
+    video = home.made(home.request())["id"]
+    assert home.artifacts()
+    done = home.run("retire", video)
+    assert done.returncode == 0, done.stderr
+    assert home.told(video)["state"] == "retired"
+    assert home.artifacts() == []
+    assert list((home.path / "outbox" / video).glob("*.mp4"))
 
 
 def test_the_doctor_tries_the_store_and_says_what_is_wrong(home: Home) -> None:

@@ -81,7 +81,6 @@ class DiskWatch:
         self._settings = settings
         self._disk = disk
         self._sizes: Counter[str] = Counter()
-        self._measured = settings.max_disk is None
         self._home = Slices(self._measure)
         self._videos = Slices(lambda: check(database, store.local_bytes))
 
@@ -89,13 +88,8 @@ class DiskWatch:
         """One look, if it is time for one."""
         self._videos.tick()
         if self._home.tick():
-            self._measured = True
             self._disk.note(self._sizes)
             self._trim()
-
-    def full(self) -> str:
-        """Why nothing may be begun; empty if it may. What an earlier process measured against a bound may be old."""
-        return self._disk.full() if self._measured else "what is on the disk is still being measured"
 
     def _measure(self) -> Iterator[None]:
         self._sizes = Counter()

@@ -73,7 +73,7 @@ class Rounds:
             home=home,
             capacity=_most_runs(instance, settings) + 2,
             most_lost_runs=settings.max_lost_runs,
-            full=self._watch.full,
+            full=disk.full,
         )
         self._retention = Retention(
             database,
