@@ -60,7 +60,12 @@ class Host:
         return [one for one in found if one.status() != psutil.STATUS_ZOMBIE]
 
     def sentries(self) -> list[psutil.Process]:
-        return [one for one in psutil.Process(self.process.pid).children() if "sentry" in " ".join(one.cmdline())]
+        found = []
+        for one in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):  # it may have just ended
+                if "sentry" in " ".join(one.cmdline()):
+                    found.append(one)
+        return found
 
 
 def begin(home: Path, address: str) -> Host:
