@@ -87,7 +87,7 @@ def test_a_full_disk_is_said_and_the_next_make_goes_on_from_there(home: Home) ->
     home.request(scenes=LONG, music="calm")
     script = f"""
     set -u
-    mkdir -p "$CM_HOME" && mount -t tmpfs -o size=6m none "$CM_HOME"
+    mkdir -p "$CM_HOME" && mount -t tmpfs -o size=8m none "$CM_HOME"
     {sys.executable} -m cm_assets.cli make request.yaml --json > first.json 2> first.txt; echo $? > first.code
     find "$CM_HOME/artifacts" -type f > first.files
     mount -o remount,size=200m "$CM_HOME"

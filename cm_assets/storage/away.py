@@ -1,5 +1,6 @@
 """Databases that do not answer now: telling such errors from others, and waiting where a step would be lost."""
 
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import TypeVar
@@ -18,7 +19,12 @@ _patience: list[Seconds] = []
 
 
 def is_away(error: BaseException) -> bool:
-    """Whether an error says no more than that a database does not answer now, so that the same can succeed later."""
+    """Whether an error says no more than that a database does not answer now, so that the same can succeed later.
+
+    A file is never away: where SQLite fails its disk is full, or worse.
+    """
+    if isinstance(getattr(error, "orig", error), sqlite3.Error):
+        return False
     return any(one.__name__ in NAMES for one in type(error).__mro__)
 
 
