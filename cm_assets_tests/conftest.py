@@ -78,6 +78,9 @@ class Home:
         return path
 
     def start(self, *arguments: str | Path, log: str = "cm.log") -> subprocess.Popen[bytes]:
+        if arguments[0] == "up" and "--web-port" not in arguments:
+            # Two that start at once both find the usual port free.
+            arguments = (*arguments, "--web-port", "0")
         with (self.folder / log).open("wb") as out:
             return subprocess.Popen(
                 [sys.executable, "-m", "cm_assets.cli", *map(str, arguments)],

@@ -2,6 +2,7 @@
 
 import signal
 from collections import Counter
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -19,8 +20,13 @@ PARTS = ("cm_assets.web.serve", "dagster-webserver", "orchestration.daemon", "gr
 
 def parts(served: Served, word: str) -> list[psutil.Process]:
     """The processes of a part; the API's carries no mark of the engine."""
-    found = [*served.home.processes(), *psutil.Process(served.up.pid).children(recursive=True)]
-    return [one for one in {one.pid: one for one in found}.values() if any(word in part for part in one.cmdline())]
+    all_of_it = [*served.home.processes(), *psutil.Process(served.up.pid).children(recursive=True)]
+    found = []
+    for one in {one.pid: one for one in all_of_it}.values():
+        with suppress(psutil.Error):  # it may have just ended
+            if any(word in part for part in one.cmdline()):
+                found.append(one)
+    return found
 
 
 def restarted(served: Served, word: str) -> bool:
@@ -28,8 +34,15 @@ def restarted(served: Served, word: str) -> bool:
     before = parts(served, word)
     for one in before:
         one.terminate()
-    assert until(lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in before), 60)
+    assert until(lambda: not any(lives(one) for one in before), 60)
     return bool(until(lambda: [one for one in parts(served, word) if one not in before], 120, 0.2))
+
+
+def lives(process: psutil.Process) -> bool:
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def states(home: Home) -> set[str]:

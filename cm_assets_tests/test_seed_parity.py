@@ -164,7 +164,7 @@ def test_rq_basic_queue(line: Line, trends: str) -> None:
 def test_rq_worker(line: Line) -> None:
     """`rq worker --with-scheduler` is `cm up`: daemon, code server and calendar in one."""
     names = " ".join(" ".join(process.cmdline()) for process in line.home.processes())
-    for part in ("orchestration.engine", "orchestration.daemon", "grpc", "dagster_webserver", "orchestration.warm"):
+    for part in ("orchestration.engine", "orchestration.daemon", "grpc", "dagster-webserver", "orchestration.warm"):
         assert part in names
     assert line.home.run("calendar").returncode == 0
 
