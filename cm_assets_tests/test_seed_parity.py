@@ -8,10 +8,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
+import psutil
 import pytest
 
 from cm_assets.client import Client
@@ -163,9 +166,16 @@ def test_rq_basic_queue(line: Line, trends: str) -> None:
 
 def test_rq_worker(line: Line) -> None:
     """`rq worker --with-scheduler` is `cm up`: daemon, code server and calendar in one."""
-    names = " ".join(" ".join(process.cmdline()) for process in line.home.processes())
+
+    def runs(part: str) -> bool:
+        names = []
+        for process in line.home.processes():
+            with suppress(psutil.Error):  # it may have just ended
+                names += process.cmdline()
+        return part in " ".join(names)
+
     for part in ("orchestration.engine", "orchestration.daemon", "grpc", "dagster-webserver", "orchestration.warm"):
-        assert part in names
+        assert until(partial(runs, part), 60), part
     assert line.home.run("calendar").returncode == 0
 
 
