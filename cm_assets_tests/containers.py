@@ -208,8 +208,11 @@ class Deployment:
         return done.stdout
 
     def logs(self) -> str:
-        """The end of what all services said."""
-        return self.compose("logs", "--no-color", "--tail", "60")
+        """The end of what all services and the containers of runs said."""
+        said = [self.compose("logs", "--no-color", "--timestamps", "--tail", "60")]
+        for run in self.runs(all_of_them=True):
+            said += [f"{run.name} {run.status}", run.logs(timestamps=True, tail=60).decode(errors="replace")]
+        return "\n".join(said)
 
     def call(self, method: str, path: str, **arguments: Any) -> Any:
         """What the API answers to whoever has the token that `setup` made."""

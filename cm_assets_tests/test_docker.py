@@ -64,7 +64,8 @@ def _rendering(deployed: Deployment) -> Any:
     """The container in which an ffmpeg is at work now."""
     for container in deployed.runs():
         try:
-            if any("ffmpeg" in " ".join(row) for row in container.top()["Processes"]):
+            # The name alone: a whole line is cut after 80 columns, which is before the program of a long path.
+            if any(name.startswith("ffmpeg") for _, name in container.top(ps_args="-eo pid,comm")["Processes"]):
                 return container
         except docker.errors.APIError:
             continue  # it has ended meanwhile

@@ -34,10 +34,6 @@ PRELOAD = (
 """What a warm parent imports."""
 
 
-EARLY = "CM_WARM_EARLY"
-"""Environment variable that holds the pid of a process that will launch runs for sure, such as a daemon."""
-
-
 class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
     """Launches runs on this host.
 
@@ -79,11 +75,9 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
         worker = _nursery.launch(args.get_command_args()[1:], self._preload, self._instance.root_directory)
         self._instance.add_run_tags(run.run_id, {WORKER_TAG: worker})
 
-    def register_instance(self, instance: dg.DagsterInstance) -> None:
-        """Told by Dagster whose launcher this is."""
-        super().register_instance(instance)
-        if os.environ.get(EARLY) == str(os.getpid()):
-            _nursery.prepare(self._preload, instance.root_directory)
+    def prepare(self) -> None:
+        """Start the warm parent of this process, which will launch runs for sure, such as a daemon."""
+        _nursery.prepare(self._preload, self._instance.root_directory)
 
     def terminate(self, run_id: str) -> bool:
         """Ask a run's worker to end; its guard makes it if it does not. False if there is none to ask."""
