@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cm_assets.models.base import AskedToWait, Failure, PermanentFailure
+from cm_assets.orchestration import broker
 from cm_assets.settings import STOCK_KEYS, Settings
 
 if TYPE_CHECKING:
@@ -65,6 +66,8 @@ def examine(settings: Settings) -> list[Finding]:
         ("calendar", _calendar),
         ("engine", _engine),
     ]
+    if broker.address():
+        looks += [("broker", _broker), ("workers", _workers)]
     findings = []
     for name, look in looks:
         try:
@@ -407,3 +410,32 @@ def _engine(settings: Settings) -> str:
     except SQLAlchemyError:
         raise OSError("the database does not answer: check CM_DATABASE_URL") from None
     return f"runs on {host}" if host else "does not run; cm make starts one, cm up keeps one"
+
+
+def _broker(_settings: Settings) -> str:
+    url = broker.address()
+    if wrong := broker.refusal(url):
+        raise PermanentFailure(f"{broker.BROKER}: {wrong}")
+    waiting = broker.depths(url)
+    return f"{broker.shown(url)} answers; steps that wait: " + ", ".join(f"{q} {n}" for q, n in waiting.items())
+
+
+def _workers(settings: Settings) -> str:
+    from sqlalchemy.exc import SQLAlchemyError
+
+    from cm_assets.storage.database import Database
+    from cm_assets.storage.fleet import places_by_queue, step_workers_of
+
+    try:
+        workers = step_workers_of(Database(settings.database))
+    except SQLAlchemyError:
+        raise OSError("the database does not answer: check CM_DATABASE_URL") from None
+    lines = [
+        f"{one.host}: {', '.join(one.queues)}; {one.places} at once" + ("" if one.alive else "; says nothing any more")
+        for one in workers
+    ]
+    unserved = [queue for queue, places in places_by_queue(workers).items() if not places]
+    if unserved:
+        lines.append(f"nobody serves {', '.join(unserved)}: cm worker --queues {','.join(unserved)}")
+        raise PermanentFailure("\n".join(lines))
+    return "\n".join(lines)

@@ -27,6 +27,7 @@ from cm_assets.models.numbers import Numbers, StageNumbers, Told
 from cm_assets.models.request import VideoRequest
 from cm_assets.models.spending import NOTHING
 from cm_assets.models.status import State, Status
+from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
 from cm_assets.partitions import VideoId
 from cm_assets.policies import POST, PRODUCE, STAGES, backlog_rank
@@ -34,6 +35,7 @@ from cm_assets.settings import Settings
 from cm_assets.storage.database import RETIRED, Database, StoredRequest
 from cm_assets.storage.deliveries import Deliveries
 from cm_assets.storage.disk import Disk, check, measure
+from cm_assets.storage.fleet import places_by_queue, step_workers_of
 from cm_assets.storage.ledger import PostLedger
 from cm_assets.storage.spending import bills, spent, spent_on
 
@@ -507,11 +509,17 @@ class Client:
             looked=(now.timestamp() - looked) if (looked := self.database.cursor(homes.LOOKED)) else None,
             dollars_today=float(spent_on(self.database, now)),
             budget_today=None if self.settings.budget_per_day is None else float(self.settings.budget_per_day),
+            step_places=self.step_places(),
             told={
                 name: Told(waiting=tally.waiting, given_up=tally.given_up)
                 for name, tally in Deliveries(self.database).tallies().items()
             },
         )
+
+    def step_places(self) -> Mapping[str, int]:
+        """How many steps of each queue the workers of all hosts can execute at once; empty where there is no broker."""
+        workers = step_workers_of(self.database)
+        return places_by_queue(workers) if workers or broker.address() else {}
 
     def _page(
         self, states: Collection[State], limit: int, after: StoredRequest | None, text: str
@@ -537,6 +545,7 @@ class Client:
         paid = bills(self.database, ids)
         undoing = [one.id for one in requests if one.wanted and (one.take_down or one.given_up)]
         begun = PostLedger(self.database).begun(undoing)
+        unserved = [queue for queue, places in self.step_places().items() if not places]
         return [
             derive(
                 stored,
@@ -549,6 +558,8 @@ class Client:
                 full=full,
                 bill=paid.get(stored.id, NOTHING),
                 begun=begun.get(stored.id, ()),
+                unserved=unserved,
+                pools=self.settings.pools,
             )
             for stored in requests
         ]

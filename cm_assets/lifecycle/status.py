@@ -79,6 +79,8 @@ def status(
     full: str = "",
     bill: Bill = NOTHING,
     begun: Collection[str] = (),
+    unserved: Collection[str] = (),
+    pools: Mapping[str, int] = _NOBODY,
 ) -> Status:
     """Where a video stands.
 
@@ -93,6 +95,8 @@ def status(
         full: why there is no room for another video; empty if there is.
         bill: what the language model took and cost.
         begun: the platforms on which something was begun that is a post, or may become one.
+        unserved: queues of the broker that no worker takes steps from.
+        pools: limits of pools that are not those of the table.
     """
     cost = None if bill.cost is None else float(bill.cost)
     if stored.outcome == RETIRED:
@@ -118,7 +122,7 @@ def status(
             )
         )
     if active and not waiting_for:
-        waiting_for = _step_waits_for(stages, steps, at_work)
+        waiting_for = _step_waits_for(stages, steps, at_work, unserved, pools)
     return Status(
         id=stored.id,
         title=facts.title or working_title(stored.document),
@@ -182,8 +186,14 @@ def _state(
     return state, f"a free place, after {before} others" if before else "a free place"
 
 
-def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at_work: Mapping[str, int]) -> str:
-    """What the work waits for that a run in flight is to do: a service, or a place in a pool."""
+def _step_waits_for(
+    stages: Sequence[StageStatus],
+    steps: Mapping[str, Step],
+    at_work: Mapping[str, int],
+    unserved: Collection[str],
+    pools: Mapping[str, int],
+) -> str:
+    """What the work waits for that a run in flight is to do: a service, a place in a pool, or somebody who does it."""
     waits = [steps[one.stage].waits_for for one in stages if one.state == "running" and steps[one.stage].waits_for]
     if waits:
         return waits[0]
@@ -191,8 +201,12 @@ def _step_waits_for(stages: Sequence[StageStatus], steps: Mapping[str, Step], at
     for one in stages:
         policy = STAGES[one.stage]
         ready = one.state == "waiting" and done.issuperset(UPSTREAM.get(one.stage, PRODUCE))
-        if ready and policy.pool and at_work.get(one.stage, 0) >= policy.pool_limit:
-            return f"a place in the pool {policy.pool}, {policy.pool_limit} at once"
+        if ready and policy.queue in unserved:
+            return f"a worker of the queue {policy.queue}: cm worker --queues {policy.queue}"
+        if ready and policy.pool:
+            limit = pools.get(policy.pool, policy.pool_limit)
+            if at_work.get(one.stage, 0) >= limit:
+                return f"a place in the pool {policy.pool}, {limit} at once"
     return ""
 
 

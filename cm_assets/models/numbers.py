@@ -48,6 +48,7 @@ class Numbers(Model):
         dollars_today: that the language model has cost since midnight UTC.
         budget_today: US dollars that it may cost in a day; None for any amount.
         told: by endpoint of notifications.
+        step_places: how many steps of each queue the step workers can execute at once; empty where there is no broker.
     """
 
     states: Mapping[State, int]
@@ -60,3 +61,4 @@ class Numbers(Model):
     dollars_today: float = 0.0
     budget_today: float | None = None
     told: Mapping[str, Told] = {}
+    step_places: Mapping[str, int] = {}

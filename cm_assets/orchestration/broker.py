@@ -26,6 +26,9 @@ HEARTBEAT = 10
 PATIENCE = 20.0
 """Seconds in which a broker has to take a step; else the run ends and another goes on later."""
 
+ANSWER = 5.0
+"""Seconds in which a broker has to answer who just looks."""
+
 URGENT, RELAXED = 1, 10
 """Priorities of requests."""
 
@@ -180,3 +183,22 @@ def waiting(app: Any, queue: str) -> int:
             return int(app.amqp.queues[queue](connection.default_channel).queue_declare(passive=True)[1])
         except connection.channel_errors:
             return 0  # Redis has no queue without messages
+
+
+def depths(url: str) -> dict[str, int]:
+    """Steps that wait in each queue.
+
+    Raises:
+        ImportError: Celery is not installed.
+        ConnectionError: the broker does not answer within seconds, or lets nobody of that name in.
+    """
+    app = celery_app(url)
+    try:
+        with app.connection_for_read() as connection:
+            connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=ANSWER)
+        return {queue: waiting(app, queue) for queue in QUEUES}
+    except Exception as error:
+        # Its own words may hold the address.
+        raise ConnectionError(
+            f"the broker at {shown(url)} does not answer ({type(error).__name__}): check {BROKER}, and the broker"
+        ) from error

@@ -11,12 +11,14 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from types import FrameType
 from typing import Any
 
 import psutil
+from sqlalchemy.exc import SQLAlchemyError
 
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
@@ -24,11 +26,16 @@ from cm_assets.orchestration.processes import adopt_orphans, end_descendants, ki
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
+from cm_assets.storage.database import Database
+from cm_assets.storage.fleet import BEAT, Presence
 
 log = logging.getLogger("cm_assets.worker")
 
 LOOK = 0.1
 """Seconds between two looks of the supervisor."""
+
+LEAVE = 3.0
+"""Seconds that a worker's end waits until that is noted."""
 
 PASSED_ON = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 """Signals that the worker understands: the first two have it finish what it has begun, the last hands that back."""
@@ -60,6 +67,10 @@ def serve(settings: Settings, queues: Sequence[str], concurrency: int, *, lease:
     worker = os.fork()
     if worker == 0:
         os._exit(returned(lambda: sys.exit(_work(supervisor, queues, concurrency, lease))))
+    over = threading.Event()
+    presence = Presence(Database(settings.database), queues, concurrency, worker)
+    telling = threading.Thread(target=_tell, args=(presence, over), name="presence", daemon=True)
+    telling.start()
     code: int | None = None
     while code is None:
         while told:
@@ -69,11 +80,28 @@ def serve(settings: Settings, queues: Sequence[str], concurrency: int, *, lease:
             if orphan.pid != worker:
                 kill_tree(orphan.pid)
         time.sleep(0 if code is not None else LOOK)
+    over.set()
     end_descendants()
     sweep_work(settings.home / "work")
+    telling.join(LEAVE)
     if code != 0:
         sys.stderr.write(f"cm: the worker ended with code {code}: start it again\n")
     return 0 if code == 0 else 1
+
+
+def _tell(presence: Presence, over: threading.Event) -> None:
+    """Say every few seconds that this worker is there, and in the end that it is not."""
+    try:
+        while True:
+            try:
+                presence.tell()
+            except SQLAlchemyError as error:
+                log.warning("that this worker is there could not be noted (%s)", type(error).__name__)
+            if over.wait(BEAT):
+                presence.leave()
+                return
+    except SQLAlchemyError:
+        return  # it is taken for gone soon
 
 
 def _work(supervisor: int, queues: Sequence[str], concurrency: int, lease: int) -> int:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("cm_assets.database")
 
-HEAD = "0013"
+HEAD = "0014"
 """The newest migration; a database that is there needs no look at the migrations."""
 
 MIGRATION_LOCK = 0x636D

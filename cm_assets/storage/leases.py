@@ -78,8 +78,12 @@ class EngineLease:
 
         from cm_assets.storage.tables import leases
 
-        values: dict[str, Any] = {"holder": self.token, "host": socket.gethostname(), "held_until": _now() + LEASE}
-        free = (leases.c.holder == "") | (leases.c.holder == self.token) | (leases.c.held_until < _now())
+        values: dict[str, Any] = {
+            "holder": self.token,
+            "host": socket.gethostname(),
+            "held_until": server_time() + LEASE,
+        }
+        free = (leases.c.holder == "") | (leases.c.holder == self.token) | (leases.c.held_until < server_time())
         row = insert(leases).values(name=NAME, **values)
         taken = row.on_conflict_do_update(index_elements=["name"], set_=values, where=free).returning(leases.c.holder)
         with self._engine.connect() as connection:
@@ -95,7 +99,7 @@ class EngineLease:
 
         mine = (leases.c.name == NAME) & (leases.c.holder == self.token)
         with self._engine.connect() as connection:
-            return connection.execute(leases.update().where(mine).values(held_until=_now() + LEASE)).rowcount > 0
+            return connection.execute(leases.update().where(mine).values(held_until=server_time() + LEASE)).rowcount > 0
 
     def good_until(self) -> Seconds:
         """Until when nobody else can take it, by this machine's monotonic clock; 0 if it is another's, or nobody's.
@@ -110,7 +114,7 @@ class EngineLease:
         asked = time.monotonic()  # before the server's clock was read, so rather too early than too late
         mine = (leases.c.name == NAME) & (leases.c.holder == self.token)
         with self._engine.connect() as connection:
-            left = connection.scalar(sa.select(leases.c.held_until - _now()).where(mine))
+            left = connection.scalar(sa.select(leases.c.held_until - server_time()).where(mine))
         return 0.0 if left is None else asked + float(left)
 
     def release(self) -> None:
@@ -137,12 +141,13 @@ def host_at_work(database: Database) -> str:
 
     from cm_assets.storage.tables import leases
 
-    held = (leases.c.name == NAME) & (leases.c.holder != "") & (leases.c.held_until >= _now())
+    held = (leases.c.name == NAME) & (leases.c.holder != "") & (leases.c.held_until >= server_time())
     with database.reading() as connection:
         return str(connection.scalar(sa.select(leases.c.host).where(held)) or "")
 
 
-def _now() -> "sa.ColumnElement[Any]":
+def server_time() -> "sa.ColumnElement[Any]":
+    """The clock of a Postgres server, in seconds since 1970."""
     import sqlalchemy as sa
 
     return sa.cast(sa.extract("epoch", sa.func.clock_timestamp()), sa.Float)

@@ -210,6 +210,16 @@ leases = sa.Table(
     sa.Column("held_until", sa.Float, nullable=False),
 )
 
+step_workers = sa.Table(
+    "step_workers",
+    metadata,
+    sa.Column("name", sa.String(255), primary_key=True),
+    sa.Column("host", sa.String(255), nullable=False),
+    sa.Column("queues", sa.String(255), nullable=False),
+    sa.Column("places", sa.Integer, nullable=False),
+    sa.Column("heard_at", sa.Float, nullable=False),
+)
+
 uploads = sa.Table(
     "uploads",
     metadata,

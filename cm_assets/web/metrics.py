@@ -120,6 +120,11 @@ class _Home(Collector):
             yield GaugeMetricFamily(
                 "cm_engine_looked_seconds", "Since it last looked at what is wanted.", numbers.looked
             )
+        if numbers.step_places:
+            places = GaugeMetricFamily("cm_worker_places", "Steps that workers can execute at once.", labels=["queue"])
+            for queue, count in numbers.step_places.items():
+                places.add_metric([queue], count)
+            yield places
         untold = GaugeMetricFamily("cm_notifications_waiting", "Events to be told.", labels=["endpoint"])
         lost = GaugeMetricFamily("cm_notifications_given_up", "Events that were never told.", labels=["endpoint"])
         for endpoint, told in numbers.told.items():

@@ -137,6 +137,20 @@ def test_a_step_that_waits_says_for_what() -> None:
     assert of(stored(), working, {"audio": 0.2}, at_work={"audio": 2}).waiting_for == ""
     rendering = Facts(made={stage: MADE[stage] for stage in PRODUCE[:-1]}, active=True, runs=1)
     assert of(stored(), rendering, at_work={"render": 1}).waiting_for == "a place in the pool render, 1 at once"
+    assert of(stored(), rendering, at_work={"render": 1}, pools={"render": 2}).waiting_for == ""
+    both = of(stored(), rendering, at_work={"render": 2}, pools={"render": 2})
+    assert both.waiting_for == "a place in the pool render, 2 at once"
+
+
+def test_a_queue_without_workers_is_named_by_what_comes_to_it() -> None:
+    rendering = Facts(made={stage: MADE[stage] for stage in PRODUCE[:-1]}, active=True, runs=1)
+    nobody = of(stored(), rendering, unserved=("render", "publish"))
+    assert nobody.state == "producing"
+    assert nobody.waiting_for == "a worker of the queue render: cm worker --queues render"
+    assert of(stored(), rendering, unserved=("publish",)).waiting_for == ""
+    assert of(stored(), rendering, {"render": Step(0.2)}, unserved=("render",)).waiting_for == ""
+    posting = of(stored(), Facts(made=MADE, active=True, runs=2), unserved=("publish",))
+    assert posting.waiting_for == "a worker of the queue publish: cm worker --queues publish"
 
 
 def test_a_full_disk_is_waited_for_by_what_is_to_be_made() -> None:

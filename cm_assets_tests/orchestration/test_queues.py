@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,8 @@ import dagster as dg
 import psutil
 import pytest
 
+from cm_assets.cli_doctor import examine
+from cm_assets.client import Client
 from cm_assets.lifecycle.worklog import WorkLog
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
@@ -284,6 +287,36 @@ def test_a_worker_that_is_asked_to_end_finishes_its_step(host: Host) -> None:
         assert host.ends() == 0
         assert ended()
     assert said() == ["began", "ended"]
+
+
+def test_who_serves_which_queue_is_known_from_every_host(host: Host) -> None:
+    settings = Settings(home=host.folder / "home")
+    host.worker()
+    client = Client(settings)
+    assert until(lambda: client.step_places()["render"] == 2, 30)
+    assert client.step_places() == {"script": 2, "audio": 0, "clips": 0, "render": 2, "publish": 0}
+    found = {one.name: one for one in examine(settings)}
+    assert found["broker"].fine
+    assert found["broker"].said.endswith("script 0, audio 0, clips 0, render 0, publish 0")
+    assert not found["workers"].fine
+    there, missing = found["workers"].said.splitlines()
+    assert there == f"{socket.gethostname()}: script, render; 2 at once"
+    assert missing == "nobody serves audio, clips, publish: cm worker --queues audio,clips,publish"
+    assert host.standing is not None
+    host.standing.terminate()
+    assert host.ends() == 0
+    assert set(client.step_places().values()) == {0}
+
+
+def test_a_broker_that_is_not_there_is_said_without_its_password(
+    postgres: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CM_DATABASE_URL", new_database(postgres))
+    monkeypatch.setenv(broker.BROKER, "amqp://cm:open-sesame-4711@127.0.0.1:9//")
+    (found,) = [one for one in examine(Settings(home=tmp_path)) if one.name == "broker"]
+    assert not found.fine
+    assert found.said.startswith("the broker at amqp://127.0.0.1:9// does not answer")
+    assert "open-sesame" not in found.said
 
 
 def test_a_broker_that_is_away_is_waited_for_by_another_run(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

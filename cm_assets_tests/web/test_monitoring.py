@@ -11,6 +11,7 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from cm_assets.policies import QUEUES
 from cm_assets.storage.database import Step
 from cm_assets_tests.web.conftest import SCENES, Site
 
@@ -48,7 +49,7 @@ def exposed(site: Site, monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
 
 
 def test_every_metric_that_is_asked_for_is_exposed(exposed: dict[str, set[str]]) -> None:
-    sometimes = {"cm_llm_budget_day_dollars", "cm_disk_limit_bytes", "cm_engine_looked_seconds"}
+    sometimes = {"cm_worker_places", "cm_llm_budget_day_dollars", "cm_disk_limit_bytes", "cm_engine_looked_seconds"}
     source = (ROOT / "cm_assets" / "web" / "metrics.py").read_text()
     assert all(f'"{name}"' in source for name in sometimes)
     asked = {name for expression in expressions() for name in METRIC.findall(expression)} - OURS
@@ -56,12 +57,16 @@ def test_every_metric_that_is_asked_for_is_exposed(exposed: dict[str, set[str]])
     assert asked - sometimes - exposed.keys() == set()
 
 
-def test_the_settings_that_add_metrics_add_them(site_with: Callable[..., Site]) -> None:
+def test_the_settings_that_add_metrics_add_them(
+    site_with: Callable[..., Site], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CM_BROKER_URL", "amqp://127.0.0.1:9//")
     site = site_with(max_disk=10**9, budget_per_day=5)
     site.house.client.database.move_cursor("looked", int(time.time()) - 100)
     families = {one.name: one for one in text_string_to_metric_families(site.http.get("/metrics").text)}
     assert families["cm_disk_limit_bytes"].samples[0].value == 10**9
     assert families["cm_llm_budget_day_dollars"].samples[0].value == 5
+    assert {one.labels["queue"] for one in families["cm_worker_places"].samples} == set(QUEUES)
     assert 100 <= families["cm_engine_looked_seconds"].samples[0].value < 300
 
 
