@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from cm_assets.models.disk import DiskFull, DiskUse
+from cm_assets.models.disk import CACHE, DiskFull, DiskUse
 from cm_assets.partitions import VideoId
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
@@ -99,8 +99,10 @@ def check(database: Database, local_bytes: Callable[[VideoId], int]) -> Iterator
 def measure(settings: Settings) -> Iterator[tuple[str, int]]:
     """Walk through the home without its artifacts: the bytes of each folder and the part that it belongs to.
 
-    A post that is a link to an artifact takes nothing, as long as the artifact is there.
+    A post that is a link to an artifact takes nothing, as long as the artifact is there. Where the artifacts are
+    elsewhere it may be a link to a copy in the cache; then the copy takes nothing, since to remove it makes no room.
     """
+    linked = CACHE if settings.artifacts_folder is None else "outbox"
     for part in (*PARTS, "other"):
         yield part, 0
     folders = [settings.home]
@@ -118,7 +120,7 @@ def measure(settings: Settings) -> Iterator[tuple[str, int]]:
                         folders.append(Path(entry.path))
                         continue
                     status = entry.stat(follow_symlinks=False)
-                    if part != "outbox" or status.st_nlink == 1:
+                    if part != linked or status.st_nlink == 1:
                         total += status.st_size
         except (FileNotFoundError, PermissionError):
             pass  # gone meanwhile, or somebody else's

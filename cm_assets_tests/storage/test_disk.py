@@ -52,6 +52,20 @@ def test_parts_are_told_apart_and_links_to_artifacts_take_nothing(tmp_path: Path
     assert measured(settings)["other"] < 1000
 
 
+def test_a_copy_that_is_a_post_as_well_is_no_room_that_a_cache_can_make(tmp_path: Path) -> None:
+    elsewhere = Settings(home=tmp_path, artifacts_url="s3://videos/cm", max_disk=1000)
+    copy = a_file(tmp_path / "cache" / "artifacts" / "v.mp4", 900)
+    a_file(tmp_path / "cache" / "artifacts" / "w.mp4", 90)
+    (tmp_path / "outbox" / "v").mkdir(parents=True)
+    (tmp_path / "outbox" / "v" / "v.mp4").hardlink_to(copy)
+    a_file(tmp_path / "outbox" / "v" / "post.json", 100)
+    assert measured(elsewhere) == {"cache": 90, "outbox": 1000, "dagster": 0, "other": 0}
+    database = Database(elsewhere.database)
+    found = Disk(elsewhere, database)
+    found.note({"cache": 90, "outbox": 1000})
+    assert found.full().startswith("1.1 kB of CM_MAX_DISK=1.0 kB are taken")
+
+
 def test_a_walk_outlives_what_goes_meanwhile(tmp_path: Path) -> None:
     for number in range(5):
         a_file(tmp_path / "work" / str(number) / "x", 10)
