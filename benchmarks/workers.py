@@ -8,6 +8,7 @@ render, which waits for S seconds as a host elsewhere would work: so two cores a
 
 import argparse
 import json
+import re
 import signal
 import subprocess
 import tempfile
@@ -80,6 +81,9 @@ def main() -> None:
                 judged = goals.judge(f"{slots} places", met=share >= GOAL[slots])
                 rate = 60 * options.videos / took
                 print(f"{slots:<20}{took:>9.0f}{rate:>17.1f}{share:>13.0%}{GOAL[slots]:>7.0%}  {judged}", flush=True)
+            logs = [log.read_text() for log in home.up.home.folder.glob("worker-*.log")]
+            taken = sum(len(re.findall(r" of run \S+ (?:begins|is left alone)", log)) for log in logs)
+            print(f"\n{taken / (len(SLOTS) * options.videos):.2f} messages a video were taken from the broker")
         finally:
             with suppress(subprocess.TimeoutExpired):
                 others.send_signal(signal.SIGTERM)

@@ -20,6 +20,7 @@ Form = Literal["text", "json"]
 
 SILENT = (
     *("alembic", "httpx", "httpcore"),
+    *("celery.worker.strategy", "celery.app.trace"),  # the arguments of each step; its guard says more in fewer words
     *("dagster.daemon.SensorDaemon", "dagster.daemon.MonitoringDaemon"),  # every five seconds, that there is nothing
 )
 """Loggers of which only warnings are written: they would tell what nobody needs, or addresses that may be secret."""

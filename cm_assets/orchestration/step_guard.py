@@ -23,6 +23,7 @@ from dagster._core.origin import JobPythonOrigin
 from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
+from cm_assets import logs
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, PARTITION_TAG
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.processes import kill_tree, sweep_work
@@ -67,7 +68,9 @@ def execute(run_id: str, step: str, known_state: str) -> None:
     """
     state = deserialize_value(known_state, KnownExecutionState) if known_state else None
     try:
-        _Guard(run_id, step, state).execute()
+        guard = _Guard(run_id, step, state)
+        with logs.about(video=guard.video):
+            guard.execute()
     except HandBack:
         raise
     except Exception as error:
@@ -91,8 +94,22 @@ class _Guard:
         self._state = state
         self._retries = state.get_retry_state().get_attempt_count(step) if state is not None else 0
         self._instance, self._database, self._settings = _opened()
+        run = self._run()
+        self.video = run.tags.get(PARTITION_TAG, "") if run is not None else ""
 
     def execute(self) -> None:
+        """Execute the step, and say so.
+
+        Raises:
+            HandBack: it has no end, and somebody else should give it one.
+        """
+        try:
+            self._execute()
+        except HandBack as why:
+            log.warning("%s of run %s goes back to its queue: %s", self._step, self._run_id, why)
+            raise
+
+    def _execute(self) -> None:
         with hold_of(self._settings.database, self._run_id, self._step) as hold:
             while True:
                 taken = hold.take()
@@ -109,7 +126,10 @@ class _Guard:
                 crashed(self._instance, run, self._step, f"its workers died {MOST_BEGUN} times")
                 return
             begins(self._instance, run, self._step, here().partition("/")[0])
+            log.info("%s of run %s begins", self._step, self._run_id)
+            began = time.monotonic()
             self._watch(self._begin(run, hold), hold)
+            log.info("%s of run %s is over after %.1f s", self._step, self._run_id, time.monotonic() - began)
 
     def _run(self) -> dg.DagsterRun | None:
         return self._instance.get_run_by_id(self._run_id)

@@ -136,7 +136,6 @@ def app_with_task(*, lease: int = broker.LEASE) -> Any:
         try:
             execute(run_id, step, known_state)
         except HandBack as why:
-            log.warning("%s of run %s goes back to its queue: %s", step, run_id, why)
             raise Reject(str(why), requeue=True) from None
 
     app.task(name=broker.TASK)(step)

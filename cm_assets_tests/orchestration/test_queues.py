@@ -18,7 +18,7 @@ import pytest
 
 from cm_assets.cli_doctor import examine
 from cm_assets.client import Client
-from cm_assets.lifecycle.worklog import WorkLog
+from cm_assets.lifecycle.worklog import PARTITION_TAG, WorkLog
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
 from cm_assets.policies import STAGES
@@ -281,12 +281,18 @@ def test_a_worker_that_must_end_now_hands_its_step_back(host: Host) -> None:
 
 def test_a_worker_that_is_asked_to_end_finishes_its_step(host: Host) -> None:
     worker = host.worker()
-    with host.run("one_slow") as ended:
+    with host.run("one_slow", **{PARTITION_TAG: "sea"}) as ended:
         assert until(said, 60)
         worker.terminate()
         assert host.ends() == 0
         assert ended()
     assert said() == ["began", "ended"]
+    (run,) = host.runs()
+    log = max(host.folder.glob("worker-*.log")).read_text()
+    lines = [line for line in log.splitlines() if run.run_id in line and "[steps]" in line]
+    assert [line.partition(run.run_id)[2].split()[0] for line in lines] == ["begins", "is"]
+    assert all(line.endswith("video=sea") for line in lines)
+    assert "kwargs" not in log
 
 
 def test_who_serves_which_queue_is_known_from_every_host(host: Host) -> None:
