@@ -237,15 +237,25 @@ class WorkLog:
         """The runs of a video, whoever launched them, the newest first."""
         return list(self.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=limit))
 
-    def at_work(self, run: dg.DagsterRun) -> list[str]:
-        """The stages of a run that were begun and not done; the others waited for a place in a pool."""
-        begun, done = dg.DagsterEventType.STEP_START, dg.DagsterEventType.STEP_SUCCESS
-        found: dict[str, bool] = {}
-        for entry in self.instance.all_logs(run.run_id, of_type={begun, done}):
+    def at_work(self, run: dg.DagsterRun) -> dict[str, float]:
+        """The stages of a run whose last attempt was begun and is not over, and when it was, in seconds since 1970.
+
+        The others waited for their turn.
+        """
+        kinds = dg.DagsterEventType
+        begun = {kinds.STEP_START, kinds.STEP_RESTARTED}
+        over = {kinds.STEP_SUCCESS, kinds.STEP_FAILURE, kinds.STEP_UP_FOR_RETRY}
+        found: dict[str, float] = {}
+        for entry in self.instance.all_logs(run.run_id, of_type=begun | over):
             event = entry.dagster_event
-            if event is not None:
-                found[stage_of(run, event.step_key or "")] = event.event_type == begun
-        return [stage for stage, unfinished in found.items() if unfinished]
+            if event is None:
+                continue
+            stage = stage_of(run, event.step_key or "")
+            if event.event_type in begun:
+                found[stage] = entry.timestamp
+            else:
+                found.pop(stage, None)
+        return found
 
     def overran(self, run: dg.DagsterRun) -> bool:
         """Whether a failed run was ended because it took longer than its maximum."""

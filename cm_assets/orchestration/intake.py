@@ -30,12 +30,13 @@ from cm_assets.lifecycle.projection import Projection
 from cm_assets.lifecycle.status import facts_of
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, STOPPED_TAG, WorkLog, stages_of
 from cm_assets.logs import about
+from cm_assets.models.base import Seconds
 from cm_assets.models.review import Review
 from cm_assets.orchestration.launching import CodeServerAway, LaunchFailed
 from cm_assets.orchestration.processes import kill_trees
 from cm_assets.orchestration.workers import WORKER_TAG, Worker
 from cm_assets.partitions import PARTITIONS, VideoId
-from cm_assets.policies import RUN_MAXIMUM
+from cm_assets.policies import MINUTE, RUN_MAXIMUM, STAGES
 from cm_assets.storage.database import Database, StoredRequest
 from cm_assets.storage.ledger import PostLedger
 
@@ -259,9 +260,13 @@ class Intake:
             return False
         if self._worklog.overran(run):
             why = f"its run took longer than {RUN_MAXIMUM / 60:g} minutes"
+            at_work = self._worklog.at_work(run)
+            ended = record.end_time or time.time()
+            late = [stage for stage, since in at_work.items() if ended - since <= _longest(stage)]
             # One that was only waiting for its turn is no slower than others: it goes on in another run.
-            late = dict.fromkeys(self._worklog.at_work(run), why)
-            return None if late and self._give_up(stored, run, late) else False
+            if late or not at_work:
+                return None if late and self._give_up(stored, run, dict.fromkeys(late, why)) else False
+            # What was begun longer ago than it may take has lost its worker, and nobody came in its place.
         failures = self._worklog.failures(run)
         final = {one.stage: one.reason for one in failures if one.resume_at is None}
         if final and self._give_up(stored, run, final):
@@ -343,6 +348,11 @@ class Intake:
             instance.report_run_canceled(now, "Cancelled.")
         instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
         self._cancelled_at.pop(run.run_id, None)
+
+
+def _longest(stage: str) -> Seconds:
+    """How long somebody can be at work for a stage before he is ended."""
+    return STAGES.get(stage, STAGES["take_down"]).time_limit + MINUTE
 
 
 def _is_made(stored: StoredRequest, noted: Mapping[str, Any]) -> bool:
