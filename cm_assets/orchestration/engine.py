@@ -249,7 +249,7 @@ def _self_and_parents() -> frozenset[int]:
 def main() -> None:
     """Run the engine of the home that the settings name."""
     settings = Settings()
-    homes.prepare(settings)
+    homes.prepare(settings, engine=True)
     log_as_configured(settings.log_format)
     os.environ[homes.MARKER] = str(settings.home)
     try:

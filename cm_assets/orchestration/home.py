@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from cm_assets.models.base import PermanentFailure
 from cm_assets.policies import DEFAULT_POOL_LIMIT, POOLS, RUN_MAXIMUM
 from cm_assets.settings import Settings
 
@@ -26,6 +27,9 @@ MARKER = "CM_ENGINE_OF"
 
 POSTGRES = "CM_DAGSTER_POSTGRES_URL"
 """Environment variable that the home's `dagster.yaml` takes the database's address from."""
+
+_ON_POSTGRES = "cm_assets.orchestration.postgres"
+"""Module that a `dagster.yaml` names where the records are in Postgres."""
 
 BACKSTOP = "backstop"
 """Cursor that says when the sensor last went the rounds, in seconds since 1970."""
@@ -42,8 +46,18 @@ def engine_folder(settings: Settings) -> Path:
     return settings.home / "engine"
 
 
-def prepare(settings: Settings) -> None:
-    """Write the home's `dagster.yaml` and point this process and its children at it. Cheap; imports no Dagster."""
+def prepare(settings: Settings, *, engine: bool = False) -> None:
+    """Write the home's `dagster.yaml` and point this process and its children at it. Cheap; imports no Dagster.
+
+    While an engine lives in the home the file is the engine's: others may have been told other settings.
+
+    Args:
+        settings: of the home.
+        engine: whether this is the home's engine.
+
+    Raises:
+        PermanentFailure: the engine that lives in the home keeps its records elsewhere.
+    """
     os.environ["CM_HOME"] = str(settings.home)
     os.environ["DAGSTER_DISABLE_TELEMETRY"] = "true"
     os.environ["DAGSTER_HOME"] = str(settings.dagster_home or settings.home)
@@ -57,6 +71,14 @@ def prepare(settings: Settings) -> None:
     text = _dagster_yaml(settings)
     path = settings.home / "dagster.yaml"
     if not path.is_file() or path.read_text() != text:
+        if not engine and path.is_file() and engine_runs(settings):
+            if (_ON_POSTGRES in path.read_text()) != settings.on_postgres:
+                there = "a Postgres database: set CM_DATABASE_URL to it"
+                elsewhere = "files: do not set CM_DATABASE_URL, or stop cm up before"
+                raise PermanentFailure(
+                    f"the engine of {settings.home} has its records in {elsewhere if settings.on_postgres else there}"
+                )
+            return
         part = path.with_name(f".dagster.{os.getpid()}.yaml")
         part.write_text(text)
         part.replace(path)
@@ -204,7 +226,7 @@ def _dagster_yaml(settings: Settings) -> str:
     # By reference: the address can hold a password.
     postgres = f"""\
 custom:
-    module: cm_assets.orchestration.postgres
+    module: {_ON_POSTGRES}
     class: PostgresStorage
     config:
       postgres_url: {{env: {POSTGRES}}}"""

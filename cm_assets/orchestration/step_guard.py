@@ -19,6 +19,7 @@ from dagster._core.definitions.reconstruct import ReconstructableJob
 from dagster._core.execution.api import create_execution_plan, execute_plan_iterator
 from dagster._core.execution.plan.state import KnownExecutionState
 from dagster._core.execution.retries import RetryMode
+from dagster._core.instance.ref import InstanceRef
 from dagster._core.origin import JobPythonOrigin
 from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
@@ -80,11 +81,23 @@ def execute(run_id: str, step: str, known_state: str) -> None:
         raise HandBack(type(error).__name__) from error
 
 
+def open_records() -> None:
+    """Open the records that all steps of this process and its forks are to be written into.
+
+    A worker keeps to those with which it began, whatever is written into the home's `dagster.yaml` meanwhile.
+    """
+    with homes.open_instance(Settings()) as instance:
+        _records.append(instance.get_ref())
+
+
+_records: list[InstanceRef] = []
+
+
 @cache
 def _opened() -> tuple[dg.DagsterInstance, Database, Settings]:
     """What a guard looks at, once a process."""
     settings = Settings()
-    return homes.open_instance(settings), Database(settings.database), settings
+    return dg.DagsterInstance.from_ref(_records[-1]), Database(settings.database), settings
 
 
 class _Guard:
@@ -175,7 +188,7 @@ class _Guard:
             return
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        with dg.DagsterInstance.get() as instance:
+        with dg.DagsterInstance.from_ref(_records[-1]) as instance:
             try:
                 job = _job_of(run)
                 plan = create_execution_plan(
@@ -232,9 +245,9 @@ class _Guard:
                     os.waitpid(step, 0)
             sweep_work(self._settings.home / "work")
             signal.signal(signal.SIGTERM, before)
-        if code != 0 and not self._unwanted():
+        if not self._unwanted():
             how = f"by signal {-code}" if code < 0 else f"with code {code}"
-            raise HandBack(f"its process ended {how}")
+            raise HandBack(f"its process ended {how}, and did not say how it went")
 
 
 def _job_of(run: dg.DagsterRun) -> ReconstructableJob:

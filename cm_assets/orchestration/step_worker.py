@@ -154,5 +154,4 @@ def _warm() -> None:
 
     for name in PRELOAD:
         getattr(import_module(name), "warm", lambda: None)()
-    import_module("cm_assets.orchestration.step_guard")
-    homes.open_instance(Settings()).dispose()
+    import_module("cm_assets.orchestration.step_guard").open_records()

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from cm_assets.models.base import PermanentFailure
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.queue import INTERVAL
 from cm_assets.policies import STAGES
@@ -43,6 +44,30 @@ def test_pools_have_the_limits_of_the_table_or_of_the_settings(tmp_path: Path) -
             else:
                 os.environ[name] = value
     assert limits == {policy.pool: policy.pool_limit for policy in STAGES.values() if policy.pool} | {"render": 7}
+
+
+def test_what_an_engine_lives_by_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody else in the home may have been told other settings."""
+    for name in ("CM_HOME", "DAGSTER_HOME", "DAGSTER_DISABLE_TELEMETRY", homes.POSTGRES):
+        monkeypatch.setenv(name, "")
+    home, address = tmp_path / "home", "postgresql://cm:open-sesame-4711@127.0.0.1:9/cm"
+    file = home / "dagster.yaml"
+    homes.prepare(Settings(home=home, max_concurrent_runs=8), engine=True)
+    engine = homes.engine_lock(Settings(home=home))
+    assert engine.take()
+    homes.prepare(Settings(home=home))
+    assert "max_concurrent_runs: 8" in file.read_text()
+    with pytest.raises(PermanentFailure, match="has its records in files: do not set CM_DATABASE_URL"):
+        homes.prepare(Settings(home=home, database_url=address))
+    engine.release()
+    homes.prepare(Settings(home=home, database_url=address))
+    assert "PostgresStorage" in file.read_text()
+    assert engine.take()
+    with pytest.raises(PermanentFailure, match="has its records in a Postgres database: set CM_DATABASE_URL to it"):
+        homes.prepare(Settings(home=home))
+    homes.prepare(Settings(home=home), engine=True)  # one that comes after it
+    assert "PostgresStorage" not in file.read_text()
+    engine.release()
 
 
 def test_a_lock_has_one_holder_and_dies_with_it(tmp_path: Path) -> None:

@@ -50,14 +50,16 @@ def run_of(instance: dg.DagsterInstance, job: dg.JobDefinition, **tags: str) -> 
     return str(run.run_id)
 
 
-def guarded(run_id: str, step: str) -> int:
-    """A process that guards a step."""
+def guarded(run_id: str, step: str, meanwhile: Callable[[], object] = lambda: None) -> int:
+    """A process that guards a step; `meanwhile` happens between its worker's start and the step's."""
     pid = os.fork()
     if pid:
         return pid
 
     def work() -> None:
         step_guard._opened.cache_clear()
+        step_guard.open_records()
+        meanwhile()
         try:
             step_guard.execute(run_id, step, "")
         except step_guard.HandBack:
@@ -102,6 +104,24 @@ def test_a_step_is_executed_and_not_a_second_time(instance: dg.DagsterInstance) 
     assert ended(guarded(run_id, "slow")) == 0
     assert ended(guarded(run_id, "slow")) == 0
     assert said() == ["began", "ended"]
+    assert events(instance, run_id, dg.DagsterEventType.STEP_SUCCESS) == 1
+
+
+def test_a_worker_keeps_to_the_records_with_which_it_began(
+    instance: dg.DagsterInstance, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A command that was not told of the database writes another `dagster.yaml` into the home."""
+    run_id = run_of(instance, queued_jobs.one_slow)
+    before = (tmp_path / "home" / "dagster.yaml").read_text()
+
+    def ignorant() -> None:
+        with monkeypatch.context() as patch:
+            for name in ("CM_DATABASE_URL", homes.POSTGRES):
+                patch.delenv(name)
+            homes.prepare(Settings(home=tmp_path / "home"))
+
+    assert ended(guarded(run_id, "slow", ignorant)) == 0
+    assert (tmp_path / "home" / "dagster.yaml").read_text() != before
     assert events(instance, run_id, dg.DagsterEventType.STEP_SUCCESS) == 1
 
 
