@@ -30,6 +30,10 @@ def test_the_queues_are_those_of_the_seed_and_one_for_clips() -> None:
         ({broker.BROKER: AMQP}, [], "CM_DATABASE_URL: where CM_BROKER_URL is set, the records must be in Postgres"),
         ({broker.BROKER: "http://cm:open-sesame-4711@there"}, [], "CM_BROKER_URL: must be amqp://"),
         ({broker.BROKER: "amqp://cm:open-sesame-4711@there:polka"}, [], "CM_BROKER_URL: must be amqp://"),
+        ({broker.BROKER: "amqp://cm:open-sesame#4711@there"}, [], "CM_BROKER_URL: has a password with / ? or #"),
+        ({broker.BROKER: "amqp://cm:47#open-sesame@there"}, [], "CM_BROKER_URL: has a password with / ? or #"),
+        ({broker.BROKER: "amqp://cm:47?open-sesame@there"}, [], "CM_BROKER_URL: has a password with / ? or #"),
+        ({broker.BROKER: "amqp://cm:47/open-sesame@there"}, [], "CM_BROKER_URL: has a password with / ? or #"),
     ],
 )
 def test_what_is_wrong_is_named_and_no_secret_is_shown(
@@ -111,6 +115,9 @@ def test_without_a_run_nothing_imports_celery() -> None:
 
 def test_a_broker_s_address_is_shown_without_who_may_come() -> None:
     assert broker.shown(AMQP) == "amqp://127.0.0.1:9//"
+    for torn in ("amqp://cm:47#open-sesame@there", "amqp://cm:open-sesame#47@there", "amqp://cm:47/open-sesame@there"):
+        assert broker.shown(torn) == "the address in CM_BROKER_URL"
+    assert broker.refusal("rediss://there/0?ssl_cert_reqs=required") == ""
 
 
 def test_pools_are_those_of_the_table_and_their_limits_are_numbers() -> None:

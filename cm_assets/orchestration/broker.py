@@ -45,6 +45,8 @@ def refusal(url: str) -> str:
     try:
         parts = urlsplit(url)
         known = parts.scheme in {*RABBITMQ, *REDIS} and bool(parts.hostname)
+        if parts.fragment or "@" in parts.path + parts.query:
+            return "has a password with / ? or #, which an address takes as %2F %3F %23"
         _ = parts.port
     except ValueError:
         known = False
@@ -58,6 +60,8 @@ def on_redis(url: str) -> bool:
 
 def shown(url: str) -> str:
     """A broker's address for people: without who they are and the password."""
+    if refusal(url):
+        return f"the address in {BROKER}"
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}{f':{parts.port}' if parts.port else ''}{parts.path}"
 

@@ -51,7 +51,7 @@ def queued_executor(_init: dg.InitExecutorContext) -> Any:
     )
     from dagster._serdes import serialize_value
 
-    from cm_assets.orchestration.step_ends import broker_is_away, unfinished
+    from cm_assets.orchestration.step_ends import attempts, broker_is_away
     from cm_assets.settings import Settings
     from cm_assets.storage.holds import hold_of
 
@@ -63,6 +63,7 @@ def queued_executor(_init: dg.InitExecutorContext) -> Any:
             self._app = broker.celery_app(broker.address())
             self._database = Settings().database
             self._missed: dict[str, int] = {}
+            self._sent_after: dict[str, int] = {}
 
         @property
         def name(self) -> str:
@@ -73,6 +74,7 @@ def queued_executor(_init: dg.InitExecutorContext) -> Any:
             """Send a step."""
             step, queue = self._step(step_handler_context)
             self._missed.pop(step, None)
+            self._sent_after.pop(step, None)
             try:
                 self._send(step_handler_context, step, queue)
             except ConnectionError as away:
@@ -90,14 +92,16 @@ def queued_executor(_init: dg.InitExecutorContext) -> Any:
             step, queue = self._step(step_handler_context)
             run = step_handler_context.dagster_run
             with hold_of(self._database, run.run_id, step) as hold:
-                lost = not hold.held_by_somebody() and broker.waiting(self._app, queue) == 0
-            lost = lost and unfinished(
-                step_handler_context.instance, run.run_id, step, self._retries(step_handler_context)
-            )
+                held = hold.held_by_somebody()
+            so_far = attempts(step_handler_context.instance, run.run_id, step)
+            over = so_far.done or so_far.over > self._retries(step_handler_context)
+            # What a worker had that has vanished, Redis keeps for long, whatever else waits in the queue.
+            vanished = broker.on_redis(broker.address()) and so_far.begun > self._sent_after.get(step, 0)
+            lost = not held and not over and (vanished or broker.waiting(self._app, queue) == 0)
             self._missed[step] = self._missed.get(step, 0) + 1 if lost else 0
             if self._missed[step] >= LOST_AFTER:
                 log.warning("%s of run %s is sent to the queue %s again: nobody has it", step, run.run_id, queue)
-                self._missed[step] = 0
+                self._missed[step], self._sent_after[step] = 0, so_far.begun
                 self._send(step_handler_context, step, queue)
             return CheckStepHealthResult.healthy()
 

@@ -15,7 +15,7 @@ from cm_assets.models.base import Seconds
 from cm_assets.orchestration.processes import sweep
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
-from cm_assets.storage.leases import LEASE, EngineLease
+from cm_assets.storage.leases import LEASE, EngineLease, elapsed
 
 log = logging.getLogger("cm_assets.sentry")
 
@@ -48,7 +48,7 @@ class Sentry:
         """Watch until it is over, then kill all of the engine's, and it, and give up the lease."""
         # On a busy machine what it needs takes longer to load than a lease lasts.
         self._lease.prepare()
-        self._good_until = time.monotonic() + LEASE
+        self._good_until = elapsed() + LEASE
         # A thread, which may hang in a question to a server that is cut off.
         threading.Thread(target=self._ask, daemon=True).start()
         why = ""
@@ -64,7 +64,7 @@ class Sentry:
         """Why the work must end; empty if it need not."""
         if os.getppid() != self._engine:
             return "the engine is dead"
-        if time.monotonic() > self._good_until - MARGIN:
+        if elapsed() > self._good_until - MARGIN:
             return "the engine could not say in time that it works"
         return ""
 

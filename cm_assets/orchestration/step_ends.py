@@ -47,12 +47,6 @@ def attempts(instance: dg.DagsterInstance, run_id: str, step: str) -> Attempts:
     return Attempts(over, done, begun)
 
 
-def unfinished(instance: dg.DagsterInstance, run_id: str, step: str, retries: int) -> bool:
-    """Whether an attempt of a step, the first after so many retries, has not ended."""
-    found = attempts(instance, run_id, step)
-    return not found.done and found.over <= retries
-
-
 def begins(instance: dg.DagsterInstance, run: dg.DagsterRun, step: str, worker: str) -> None:
     """Note who begins a step."""
     instance.report_engine_event(

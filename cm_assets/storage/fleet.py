@@ -92,7 +92,8 @@ def step_workers_of(database: Database) -> list[StepWorker]:
 
     table = step_workers.c
     alive = (table.heard_at >= server_time() - SILENCE).label("alive")
-    query = sa.select(table.host, table.queues, table.places, alive).order_by(table.name)
+    known = table.heard_at >= server_time() - REMEMBERED
+    query = sa.select(table.host, table.queues, table.places, alive).where(known).order_by(table.name)
     with database.reading() as connection:
         return [
             StepWorker(str(row.host), tuple(str(row.queues).split(",")), int(row.places), bool(row.alive))

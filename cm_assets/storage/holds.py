@@ -28,6 +28,8 @@ _SERVER_KEEPALIVE = (
     f"set tcp_keepalives_idle = {SEEN_GONE // 2}",
     "set tcp_keepalives_interval = 1",
     f"set tcp_keepalives_count = {SEEN_GONE // 2}",
+    # Nothing is kept alive while an answer waits to be acknowledged.
+    f"set tcp_user_timeout = {SEEN_GONE * 1000}",
 )
 
 

@@ -5,6 +5,7 @@ not notice that a host is frozen or cut off before its network does, which can b
 """
 
 import socket
+import sys
 import time
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -102,7 +103,7 @@ class EngineLease:
             return connection.execute(leases.update().where(mine).values(held_until=server_time() + LEASE)).rowcount > 0
 
     def good_until(self) -> Seconds:
-        """Until when nobody else can take it, by this machine's monotonic clock; 0 if it is another's, or nobody's.
+        """Until when nobody else can take it, by `elapsed`; 0 if it is another's, or nobody's.
 
         Raises:
             sqlalchemy.exc.OperationalError: the database does not answer.
@@ -111,7 +112,7 @@ class EngineLease:
 
         from cm_assets.storage.tables import leases
 
-        asked = time.monotonic()  # before the server's clock was read, so rather too early than too late
+        asked = elapsed()  # before the server's clock was read, so rather too early than too late
         mine = (leases.c.name == NAME) & (leases.c.holder == self.token)
         with self._engine.connect() as connection:
             left = connection.scalar(sa.select(leases.c.held_until - server_time()).where(mine))
@@ -144,6 +145,11 @@ def host_at_work(database: Database) -> str:
     held = (leases.c.name == NAME) & (leases.c.holder != "") & (leases.c.held_until >= server_time())
     with database.reading() as connection:
         return str(connection.scalar(sa.select(leases.c.host).where(held)) or "")
+
+
+def elapsed() -> Seconds:
+    """This machine's clock that nobody sets, and that goes on while it sleeps, where the system has one."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) if sys.platform == "linux" else time.monotonic()
 
 
 def server_time() -> "sa.ColumnElement[Any]":
