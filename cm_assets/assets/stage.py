@@ -136,6 +136,10 @@ class Stages:
             # It was launched late by somebody who had been taken for dead.
             raise dg.Failure("another run has taken its place", allow_retries=False)
         attempt = _op(context).retry_number + 1
+        if attempt > 1 and WorkLog(context.instance).was_made_by(context.run, name):
+            # Its process was killed after that, and before it could say that it was done.
+            why = f"{name} was made when its process ended; another run goes on"
+            raise dg.Failure(why, metadata={RESUME_AT: time.time()}, allow_retries=False)
         self._work.mkdir(parents=True, exist_ok=True)
         # Named by its process, so that whoever sees that one dead may remove it.
         folder = Path(tempfile.mkdtemp(prefix=f"{video}.{os.getpid()}.", dir=self._work))

@@ -134,6 +134,11 @@ class WorkLog:
             metadata={name: value.value for name, value in records[0].asset_materialization.metadata.items()},
         )
 
+    def was_made_by(self, run: dg.DagsterRun, stage: str) -> bool:
+        """Whether this very run has made a stage of its video."""
+        made = self.made(run.tags.get(PARTITION_TAG, ""), stage)
+        return made is not None and made.run_id == run.run_id
+
     def all_made(self, video: VideoId) -> dict[str, Made]:
         """The newest materialization of every stage that has one."""
         made = {stage: self.made(video, stage) for stage in STAGES}

@@ -25,7 +25,7 @@ from dagster._serdes import deserialize_value
 from dagster._utils.hosted_user_process import recon_job_from_origin
 
 from cm_assets import logs
-from cm_assets.lifecycle.worklog import ATTEMPT_TAG, PARTITION_TAG
+from cm_assets.lifecycle.worklog import ATTEMPT_TAG, PARTITION_TAG, WorkLog, stage_of
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.processes import kill_tree, sweep_work
 from cm_assets.orchestration.step_ends import attempts, begins, crashed
@@ -135,7 +135,11 @@ class _Guard:
                 time.sleep(AGAIN)
             run = self._run()
             assert run is not None
-            if attempts(self._instance, self._run_id, self._step).begun >= MOST_BEGUN:
+            begun = attempts(self._instance, self._run_id, self._step).begun
+            if begun and WorkLog(self._instance).was_made_by(run, stage_of(run, self._step)):
+                crashed(self._instance, run, self._step, "it was made when its worker died; another run goes on")
+                return
+            if begun >= MOST_BEGUN:
                 crashed(self._instance, run, self._step, f"its workers died {MOST_BEGUN} times")
                 return
             begins(self._instance, run, self._step, here().partition("/")[0])

@@ -5,7 +5,7 @@ import errno
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -41,9 +41,16 @@ class Shop:
         return self.folder / "work"
 
     def run(
-        self, body: Callable[[Stage], None], video: str = "a-video", tags: dict[str, str] | None = None
+        self,
+        body: Callable[[Stage], None],
+        video: str = "a-video",
+        tags: dict[str, str] | None = None,
+        after: Callable[[], None] = lambda: None,
     ) -> tuple[dg.ExecuteInProcessResult, int]:
-        """Materialize `script` with this body; the result and how often the body was called."""
+        """Materialize `script` with this body; the result and how often the body was called.
+
+        What comes `after` happens when Dagster knows of the materialization.
+        """
         calls = 0
 
         @dg.asset(**policy_of("script") | {"check_specs": None})
@@ -53,6 +60,7 @@ class Shop:
             with stages.run(context) as stage:
                 body(stage)
                 yield from results(MADE, {})
+            after()
 
         self.instance.add_dynamic_partitions(PARTITIONS, [video])
         result = dg.materialize(
@@ -144,6 +152,19 @@ def test_a_transient_failure_that_passes_costs_nothing_more(shop: Shop) -> None:
     result, calls = shop.run(body)
     assert result.success
     assert calls == 2
+
+
+def test_what_a_run_has_made_it_does_not_make_again(shop: Shop) -> None:
+    def die() -> None:
+        raise MemoryError
+
+    result, calls = shop.run(lambda _: None, after=die)
+    assert calls == 2
+    assert said(result) == "script was made when its process ended; another run goes on"
+    assert len(result.asset_materializations_for_node("script")) == 1
+    (end,) = WorkLog(shop.instance).failures(result.dagster_run)
+    assert end.resume_at is not None
+    assert end.resume_at <= datetime.now(UTC)
 
 
 def test_a_permanent_failure_is_not_tried_again(shop: Shop) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import dagster as dg
 import psutil
 import pytest
+from dagster._core.events import StepMaterializationData
 
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, PARTITION_TAG, WorkLog
 from cm_assets.orchestration import home as homes
@@ -123,6 +124,21 @@ def test_a_worker_keeps_to_the_records_with_which_it_began(
     assert ended(guarded(run_id, "slow", ignorant)) == 0
     assert (tmp_path / "home" / "dagster.yaml").read_text() != before
     assert events(instance, run_id, dg.DagsterEventType.STEP_SUCCESS) == 1
+
+
+def test_what_was_made_when_its_worker_died_is_not_made_again_by_this_run(instance: dg.DagsterInstance) -> None:
+    run_id = run_of(instance, queued_jobs.one_slow, **{PARTITION_TAG: "sea"})
+    run = instance.get_run_by_id(run_id)
+    assert run is not None
+    begins(instance, run, "slow", "elsewhere")
+    made = StepMaterializationData(dg.AssetMaterialization("slow", partition="sea"))
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION
+    instance.report_dagster_event(dg.DagsterEvent(kind.value, run.job_name, event_specific_data=made), run_id)
+    assert ended(guarded(run_id, "slow")) == 0
+    assert said() == []
+    (failure,) = instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE)
+    assert "it was made when its worker died" in str(failure.dagster_event)
+    assert WorkLog(instance).failures(run) == []  # so the run counts as lost, and the next one goes on behind it
 
 
 def test_two_who_get_the_same_step_execute_it_once(instance: dg.DagsterInstance) -> None:
