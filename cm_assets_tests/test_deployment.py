@@ -7,8 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
+from typer.testing import CliRunner
 
+from cm_assets.cli import app
 from cm_assets.orchestration.home import _dagster_yaml
 from cm_assets.settings import Settings
 from cm_assets_tests import dockerfile
@@ -71,6 +74,35 @@ def test_the_image_has_the_packages_that_are_tested_here() -> None:
     tested = _pins("dev.lock")
     assert {name: pin for name, pin in pins.items() if tested.get(name) != pin} == {}
     assert version("dagster") == pins["dagster"]
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("", "http://localhost:3000"),
+        ("dagster.example.com", "https://dagster.example.com"),
+        ("dagster.example.com:8443", "https://dagster.example.com:8443"),
+        ("http://localhost:3001", "http://localhost:3001"),
+        ("https://dagster.example.com", "https://dagster.example.com"),
+    ],
+)
+def test_the_board_links_to_the_name_that_the_proxy_serves(
+    host: str, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    services = COMPOSE["services"]
+    template = services["api"]["environment"]["CM_DAGSTER_URL"]
+    assert template == services["proxy"]["environment"]["CM_DAGSTER_HOST"]
+    (default,) = re.findall(r"^\$\{CM_DAGSTER_HOST:-(.*)\}$", template)
+    monkeypatch.setenv("CM_DAGSTER_URL", host or default)
+    assert Settings().dagster_url == address
+
+
+@pytest.mark.parametrize("value", ["dagster example.com", "javascript:alert(1)", "ftp://example.com", "-a", "a/b"])
+def test_what_is_no_address_of_the_ui_is_refused(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CM_DAGSTER_URL", value)
+    done = CliRunner().invoke(app, ["list"])
+    assert done.exit_code == 2
+    assert done.stderr.startswith("cm: CM_DAGSTER_URL: must be a name")
 
 
 def test_commands_are_programs_of_the_environment() -> None:
