@@ -1,4 +1,7 @@
-"""`deploy/docker` as far as it can be judged without an engine, so that it does not rot; `test_docker.py` runs it."""
+"""`deploy/docker` and `deploy/celery`, as far as they can be judged without an engine and systemd.
+
+So that they do not rot; `test_docker.py` runs the one.
+"""
 
 import fnmatch
 import re
@@ -13,10 +16,12 @@ from typer.testing import CliRunner
 
 from cm_assets.cli import app
 from cm_assets.orchestration.home import _dagster_yaml
+from cm_assets.policies import QUEUES
 from cm_assets.settings import Settings
 from cm_assets_tests import dockerfile
 
 COMPOSE: dict[str, Any] = yaml.safe_load((dockerfile.FOLDER / "compose.yaml").read_text())
+WORKER = (dockerfile.CHECKOUT / "deploy" / "celery" / "cm-worker@.service").read_text()
 DAGSTER: dict[str, Any] = yaml.safe_load((dockerfile.FOLDER / "dagster.yaml").read_text())
 
 
@@ -109,3 +114,10 @@ def test_commands_are_programs_of_the_environment() -> None:
     for name in ("code", "daemon", "webserver"):
         (program, *_) = COMPOSE["services"][name]["command"]
         assert (Path(sys.prefix) / "bin" / program).exists(), program
+
+
+def test_a_unit_names_its_queues_as_the_worker_knows_them() -> None:
+    # %i would be the name as systemd escapes it; %I is without that, but has slashes for hyphens.
+    assert "%i" not in re.sub(r"^#.*", "", WORKER, flags=re.MULTILINE)
+    assert re.search(r"^ExecStart=\S+/cm worker --queues %I ", WORKER, re.MULTILINE)
+    assert not any("-" in queue for queue in QUEUES)
