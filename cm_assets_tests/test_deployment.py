@@ -5,7 +5,10 @@ So that they do not rot; `test_docker.py` runs the one.
 
 import fnmatch
 import re
+import shutil
+import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -108,6 +111,40 @@ def test_what_is_no_address_of_the_ui_is_refused(value: str, monkeypatch: pytest
     done = CliRunner().invoke(app, ["list"])
     assert done.exit_code == 2
     assert done.stderr.startswith("cm: CM_DAGSTER_URL: must be a name")
+
+
+@pytest.fixture
+def setup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Path]:
+    """Runs `setup` in a copy of its folder, which it returns, with a compose that only notes what it is told."""
+    folder = tmp_path / "docker"
+    folder.mkdir()
+    for name in ("setup", "settings.example.env"):
+        shutil.copy(dockerfile.FOLDER / name, folder)
+    compose = tmp_path / "compose"
+    compose.write_text(
+        f'#!/bin/sh\necho "$*" >> {tmp_path}/told\n[ "$1" = build ] || cat >> {tmp_path}/piped\necho said\n'
+    )
+    compose.chmod(0o755)
+    monkeypatch.setenv("COMPOSE", str(compose))
+    monkeypatch.setenv("CM_DOCKER_SOCKET", str(tmp_path))
+    for name in ("COMPOSE_PROJECT_NAME", "CM_IMAGE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run() -> Path:
+        done = subprocess.run(["./setup"], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, check=True)
+        (folder / "said").write_bytes(done.stderr)
+        return folder
+
+    return run
+
+
+def test_the_password_of_the_ui_is_on_no_command_line(setup: Callable[[], Path], tmp_path: Path) -> None:
+    folder = setup()
+    (password,) = re.findall(r" the password (\w+)$", (folder / "said").read_text(), re.MULTILINE)
+    assert (tmp_path / "piped").read_text() == f"{password}\n"
+    assert "caddy hash-password\n" in (tmp_path / "told").read_text()
+    assert password not in (tmp_path / "told").read_text()
+    assert "CM_LOGIN_HASH='said'\n" in (folder / ".env").read_text()
 
 
 def test_commands_are_programs_of_the_environment() -> None:
