@@ -147,6 +147,16 @@ def test_the_password_of_the_ui_is_on_no_command_line(setup: Callable[[], Path],
     assert "CM_LOGIN_HASH='said'\n" in (folder / ".env").read_text()
 
 
+def test_a_deployment_keeps_the_name_that_its_volumes_have(setup: Callable[[], Path]) -> None:
+    env = setup() / ".env"
+    assert env.read_text().startswith("COMPOSE_PROJECT_NAME=cm\n")
+    # One that was made before there was a name: its project is called after the folder.
+    old = "".join(line for line in env.read_text().splitlines(keepends=True) if not line.startswith("COMPOSE"))
+    env.write_text(old)
+    setup()
+    assert env.read_text() == old
+
+
 def test_commands_are_programs_of_the_environment() -> None:
     for name in ("code", "daemon", "webserver"):
         (program, *_) = COMPOSE["services"][name]["command"]

@@ -85,6 +85,7 @@ def test_a_run_is_a_container_with_limits_and_the_ui_has_a_login(deployed: Deplo
     assert httpx.get(f"{deployed.ui}/server_info").status_code == 401
     assert httpx.get(f"{deployed.ui}/server_info", auth=deployed.login).status_code == 200
     assert httpx.get(f"{deployed.board}/videos").status_code == 401
+    assert {"cm_home", "cm_database"} <= {volume.name for volume in deployed.client.volumes.list()}
     _submit(deployed, "first")
     container = until(deployed.runs, 90, 0.2)[0]
     inspected = container.attrs
