@@ -18,6 +18,7 @@ import yaml
 from typer.testing import CliRunner
 
 from cm_assets.cli import app
+from cm_assets.orchestration.containers import _variables
 from cm_assets.orchestration.home import _dagster_yaml
 from cm_assets.policies import QUEUES
 from cm_assets.settings import Settings
@@ -155,6 +156,14 @@ def test_a_deployment_keeps_the_name_that_its_volumes_have(setup: Callable[[], P
     env.write_text(old)
     setup()
     assert env.read_text() == old
+
+
+def test_runs_get_settings_and_keys_but_no_secret_that_only_others_need(monkeypatch: pytest.MonkeyPatch) -> None:
+    theirs = {"CM_SECRET_KEY", "OPENAI_API_KEY", "CM_NOTIFY"}
+    others = {"CM_WEBHOOK_SECRET", "CM_NOTIFY_N8N_SECRET", "CM_LOGIN_HASH", "POSTGRES_PASSWORD"}
+    for name in theirs | others:
+        monkeypatch.setenv(name, "x")
+    assert set(_variables()) & (theirs | others) == theirs
 
 
 def test_commands_are_programs_of_the_environment() -> None:
