@@ -5,11 +5,9 @@ Asset bodies do their work inside `Stages.run`; nothing else in this package cat
 
 import errno
 import logging
-import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +25,7 @@ from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import DAY, QUEUE_TAG, STAGES, StagePolicy
 from cm_assets.storage.away import is_away
 from cm_assets.storage.database import RETIRED, Database, Step
+from cm_assets.storage.work import new_folder
 
 log = logging.getLogger("cm_assets.stage")
 
@@ -136,9 +135,7 @@ class Stages:
             # It was launched late by somebody who had been taken for dead.
             raise dg.Failure("another run has taken its place", allow_retries=False)
         attempt = _op(context).retry_number + 1
-        self._work.mkdir(parents=True, exist_ok=True)
-        # Named by its process, so that whoever sees that one dead may remove it.
-        folder = Path(tempfile.mkdtemp(prefix=f"{video}.{os.getpid()}.", dir=self._work))
+        folder = new_folder(self._work, video)
         began = time.monotonic()
 
         def ending(error: Exception, end: _Ending) -> _Ending:
