@@ -58,6 +58,7 @@ _EXPECTED: Mapping[str, str] = {
     "budget_per_day": _DOLLARS,
     "budget_per_video": _DOLLARS,
     "cache_bytes": _SIZE,
+    "dagster_url": "must be a name such as dagster.example.com, or an address that begins with https:// or http://",
     "footage_cache_bytes": _SIZE,
     "keep_days": _DAYS,
     "keep_intermediates_days": _DAYS,
@@ -191,7 +192,7 @@ class Settings(BaseSettings):
         tiktok_mode: `direct` posts, or drafts in the account's `inbox` that their creator finishes in the app.
         notify: names of the endpoints that are told what happens to videos whose requests name none.
         serve_hosts: names, beside this machine's own, by which the HTTP API is reached.
-        dagster_url: address of Dagster's UI, to which the board links.
+        dagster_url: address of Dagster's UI, to which the board links; of a name alone by https.
         max_backlog: videos that may be wanted and not done; whoever asks for more over HTTP is told to come back.
         max_concurrent_runs: videos in the making at once.
         pools: steps of a pool at once, over all runs and hosts, such as `render=4;speech=8`, where the limits of the
@@ -261,6 +262,13 @@ class Settings(BaseSettings):
         if url and not url.startswith("postgresql://"):
             raise ValueError("give postgresql://USER@HOST/NAME, or nothing for SQLite files in the home")
         return url
+
+    @field_validator("dagster_url", mode="before")
+    @classmethod
+    def _name_or_address(cls, url: object) -> object:
+        # A proxy takes a name alone, and serves it by https.
+        named = isinstance(url, str) and re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?(:\d+)?", url)
+        return f"https://{url}" if named else url
 
     _split = field_validator("voices", "footage", "notify", "serve_hosts", mode="before")(_names)
 

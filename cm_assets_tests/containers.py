@@ -293,7 +293,6 @@ def deployment(address: str, folder: Path, settings: dict[str, str]) -> Iterator
         **{name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ},
         "DOCKER_HOST": address,
         "COMPOSE": f"{compose} --file compose.yaml --file override.yaml",
-        "COMPOSE_PROJECT_NAME": "cm",
         "CM_DOCKER_SOCKET": address.removeprefix("unix://"),
         "CM_IMAGE": IMAGE,
         "CM_RUN_VOLUMES": ",".join(userland()),

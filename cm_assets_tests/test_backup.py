@@ -6,11 +6,14 @@ import re
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cm_assets.settings import Settings
+from cm_assets.storage.database import Database, StoredRequest
 from cm_assets_tests.conftest import Home, called, until
 from cm_assets_tests.emulators.youtube_server import YouTubeServer
 from cm_assets_tests.postgres import _programs, new_database
@@ -110,6 +113,37 @@ def test_a_home_is_restored_elsewhere_and_nothing_is_posted_twice(
         assert again.returncode == 2
     finally:
         restored.kill_everything()
+
+
+def test_what_may_be_posted_is_held_back_however_old_it_is(home: Home, tmp_path: Path) -> None:
+    database = Database(Settings(home=home.path).database)
+    now = datetime.now(UTC)
+
+    def ask(video: str, minutes: int, platform: str, **changes: Any) -> None:
+        asked = now - timedelta(minutes=minutes)
+        row: dict[str, Any] = {"wanted": True, "outcome": "", "reason": "", "priority": 10, "lost_runs": 0} | changes
+        document = {"topic": "tides", "platforms": [platform]}
+        database.add(StoredRequest(video, "file", video, document, "0" * 64, received_at=asked, wanted_at=asked, **row))
+
+    for number in range(1001):
+        ask(f"local-{number}", number, "outbox")
+        ask(f"ended-{number}", number, "youtube", wanted=False, outcome="cancelled", closed_at=now)
+    ask("newest", 0, "tiktok")
+    ask("oldest", 2000, "youtube")
+    (home.path / "inbox").mkdir()
+    for name in ("calendar.yaml", "inbox/calendar.yaml", "inbox/b.json"):
+        (home.path / name).write_text(name)
+    shell(home, tmp_path, lines("Hold back what may be posted"))
+    stored = {video: database.get(video) for video in ("newest", "oldest", "local-0", "local-1000")}
+    assert {video: one and one.wanted for video, one in stored.items()} == {
+        "newest": False,
+        "oldest": False,
+        "local-0": True,
+        "local-1000": True,
+    }
+    assert list((home.path / "inbox").iterdir()) == []
+    for name in ("calendar.yaml", "inbox/calendar.yaml", "inbox/b.json"):
+        assert (home.path / "aside" / name).read_text() == name
 
 
 @pytest.mark.postgres

@@ -6,6 +6,7 @@ One deployment for all tests: it takes longer to come up than anything here take
 import os
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import dagster as dg
@@ -14,7 +15,8 @@ import httpx
 import pytest
 from dagster._core.launcher.base import WorkerStatus
 
-from cm_assets.orchestration.containers import ContainerLauncher
+from cm_assets.orchestration import containers
+from cm_assets.orchestration.containers import RUN_LABEL, ContainerLauncher
 from cm_assets.policies import STAGES
 from cm_assets_tests import dockerfile
 from cm_assets_tests.conftest import SHORT, until
@@ -42,7 +44,8 @@ def address() -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def deployed(address: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
-    settings = {"OPENAI_API_KEY": KEY, "CM_NOTIFY_NOBODY_SECRET": "whsec_4711", "CM_RATES": "openai=5/minute"}
+    secrets = {"CM_NOTIFY_NOBODY_SECRET": "whsec_4711", "CM_WEBHOOK_SECRET": "whsec_4711"}
+    settings = {"OPENAI_API_KEY": KEY, "CM_RATES": "openai=5/minute"} | secrets
     with deployment(address, tmp_path_factory.mktemp("docker"), settings) as made:
         ready = until(lambda: _answers(f"{made.board}/healthz") and _answers(f"{made.ui}/server_info"), 150, 0.5)
         assert ready, made.logs()
@@ -85,6 +88,7 @@ def test_a_run_is_a_container_with_limits_and_the_ui_has_a_login(deployed: Deplo
     assert httpx.get(f"{deployed.ui}/server_info").status_code == 401
     assert httpx.get(f"{deployed.ui}/server_info", auth=deployed.login).status_code == 200
     assert httpx.get(f"{deployed.board}/videos").status_code == 401
+    assert {"cm_home", "cm_database"} <= {volume.name for volume in deployed.client.volumes.list()}
     _submit(deployed, "first")
     container = until(deployed.runs, 90, 0.2)[0]
     inspected = container.attrs
@@ -169,5 +173,23 @@ def test_a_container_that_needs_too_much_memory_says_so(address: str, monkeypatc
         assert health.msg == "its container needed more memory than its 64m: raise CM_RUN_MEMORY"
         container.remove()
         assert launcher.check_run_worker_health(run).msg == "its container is gone"
+    finally:
+        client.close()
+
+
+def test_a_container_that_never_began_is_removed_in_its_time(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", address)
+    launcher = ContainerLauncher(image=IMAGE)
+    client = docker.DockerClient(base_url=address)
+    kwargs: dict[str, Any] = {"network_mode": "none", "volumes": userland(), "labels": {RUN_LABEL: "some-run"}}
+    try:
+        begun = client.containers.run(IMAGE, ["sleep", "60"], detach=True, **kwargs)
+        ours = {begun, client.containers.create(IMAGE, ["true"], **kwargs)}
+        launcher._sweep()
+        assert ours <= set(client.containers.list(all=True))
+        monkeypatch.setattr(containers, "KEPT", timedelta(seconds=-1))
+        launcher._sweep()
+        assert ours & set(client.containers.list(all=True, ignore_removed=True)) == {begun}
+        begun.remove(force=True)
     finally:
         client.close()

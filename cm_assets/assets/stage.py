@@ -5,11 +5,9 @@ Asset bodies do their work inside `Stages.run`; nothing else in this package cat
 
 import errno
 import logging
-import os
 import random
 import shutil
 import signal
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -27,6 +25,7 @@ from cm_assets.partitions import PARTITIONS, is_video_id
 from cm_assets.policies import DAY, QUEUE_TAG, STAGES, StagePolicy
 from cm_assets.storage.away import is_away
 from cm_assets.storage.database import RETIRED, Database, Step
+from cm_assets.storage.work import new_folder
 
 log = logging.getLogger("cm_assets.stage")
 
@@ -140,9 +139,7 @@ class Stages:
             # Its process was killed after that, and before it could say that it was done.
             why = f"{name} was made when its process ended; another run goes on"
             raise dg.Failure(why, metadata={RESUME_AT: time.time()}, allow_retries=False)
-        self._work.mkdir(parents=True, exist_ok=True)
-        # Named by its process, so that whoever sees that one dead may remove it.
-        folder = Path(tempfile.mkdtemp(prefix=f"{video}.{os.getpid()}.", dir=self._work))
+        folder = new_folder(self._work, video)
         began = time.monotonic()
 
         def ending(error: Exception, end: _Ending) -> _Ending:

@@ -21,7 +21,7 @@ from docker.utils import parse_bytes
 OURS = ("CM_", "OPENAI_", "PEXELS_", "PIXABAY_", "AWS_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_")
 """Beginnings of the variables that a run gets, as far as its launcher has them: settings, keys, addresses."""
 
-NOT_OF_RUNS = ("CM_NOTIFY_", "CM_LOGIN")
+NOT_OF_RUNS = ("CM_NOTIFY_", "CM_LOGIN", "CM_WEBHOOK_SECRET")
 """Of those the ones that no run needs. They hold secrets."""
 
 RUN_LABEL = "dagster/run_id"
@@ -29,6 +29,9 @@ RUN_LABEL = "dagster/run_id"
 
 KEPT = timedelta(hours=1)
 """How long a container that has ended stays, for people who want to see what it logged."""
+
+ENDED = ("exited", "created", "dead")
+"""What the engine calls containers that do not run: one whose launcher died never began, one half removed is dead."""
 
 GRACE = 3
 """Seconds that a container has to end when it is asked to, before it is made to."""
@@ -118,21 +121,27 @@ class ContainerLauncher(DockerRunLauncher):
         return words
 
     def _sweep(self) -> None:
-        """Remove containers of runs that ended some time ago."""
+        """Remove containers of runs that ended some time ago, or should have begun then: secrets are in them."""
         client = docker.from_env()
         try:
             ended = client.containers.list(
-                all=True, filters={"label": RUN_LABEL, "status": "exited"}, ignore_removed=True
+                all=True, filters={"label": RUN_LABEL, "status": list(ENDED)}, ignore_removed=True
             )
             for container in ended:
-                finished = datetime.fromisoformat(container.attrs["State"]["FinishedAt"][:19]).replace(tzinfo=UTC)
-                if datetime.now(UTC) - finished > KEPT:
+                # One that never ran ended in the year 1.
+                since = max(_moment(container.attrs["Created"]), _moment(container.attrs["State"]["FinishedAt"]))
+                if datetime.now(UTC) - since > KEPT:
                     try:
                         container.remove()
                     except (docker.errors.NotFound, docker.errors.APIError):
                         continue  # somebody else is at it
         finally:
             client.close()
+
+
+def _moment(text: str) -> datetime:
+    """A time as the engine writes it, to the second."""
+    return datetime.fromisoformat(text[:19]).replace(tzinfo=UTC)
 
 
 def _variables() -> list[str]:

@@ -1,4 +1,4 @@
-"""Watches what the home takes on the disk, in slices, and makes the caches give way."""
+"""Watches what the home takes on the disk, in slices: caches give way, and what killed steps have left goes."""
 
 import logging
 import time
@@ -13,6 +13,7 @@ from cm_assets.storage.artifacts import COPIES, ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk, check, measure
 from cm_assets.storage.file_cache import FileCache
+from cm_assets.storage.work import sweep_work
 
 log = logging.getLogger("cm_assets.disk")
 
@@ -68,7 +69,7 @@ class Slices:
 
 
 class DiskWatch:
-    """Measures, and trims caches where there is too little room.
+    """Measures, after removing the work of dead steps, and trims caches where there is too little room.
 
     Args:
         settings: where things lie, and the bounds.
@@ -92,6 +93,7 @@ class DiskWatch:
             self._trim()
 
     def _measure(self) -> Iterator[None]:
+        sweep_work(self._settings.home / "work")
         self._sizes = Counter()
         for part, count in measure(self._settings):
             self._sizes[part] += count

@@ -28,7 +28,7 @@ from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.code_server import CodeServer
 from cm_assets.orchestration.launching import LOCATION, Launcher
 from cm_assets.orchestration.notifications import Notifier
-from cm_assets.orchestration.processes import start, sweep, sweep_work
+from cm_assets.orchestration.processes import start, sweep
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.records import upgrade_records
 from cm_assets.orchestration.rounds import Rounds
@@ -37,6 +37,7 @@ from cm_assets.orchestration.tenure import Tenure
 from cm_assets.settings import Settings
 from cm_assets.storage.away import is_away
 from cm_assets.storage.database import Database
+from cm_assets.storage.work import sweep_work
 
 log = logging.getLogger("cm_assets.engine")
 

@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -123,14 +122,6 @@ def end_descendants() -> None:
                 continue
         reaped(-1)
         time.sleep(0.02)
-
-
-def sweep_work(folder: Path) -> None:
-    """Remove the work folders of steps whose processes are dead."""
-    for left in folder.glob("*.*.*"):
-        pid = left.name.split(".")[1]
-        if pid.isdigit() and not psutil.pid_exists(int(pid)):
-            shutil.rmtree(left, ignore_errors=True)
 
 
 def _age(process: psutil.Process) -> float:

@@ -27,12 +27,14 @@ from dagster._utils.hosted_user_process import recon_job_from_origin
 from cm_assets import logs
 from cm_assets.lifecycle.worklog import ATTEMPT_TAG, PARTITION_TAG, WorkLog, stage_of
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.processes import kill_tree, sweep_work
+from cm_assets.orchestration.processes import kill_tree
 from cm_assets.orchestration.step_ends import attempts, begins, crashed
-from cm_assets.orchestration.workers import here, returned
+from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 from cm_assets.storage.holds import Hold, hold_of
+from cm_assets.storage.hosts import here
+from cm_assets.storage.work import sweep_work
 
 log = logging.getLogger("cm_assets.steps")
 

@@ -22,12 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cm_assets.orchestration import broker
 from cm_assets.orchestration import home as homes
-from cm_assets.orchestration.processes import adopt_orphans, end_descendants, kill_tree, reaped, sweep_work
+from cm_assets.orchestration.processes import adopt_orphans, end_descendants, kill_tree, reaped
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.workers import returned
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
 from cm_assets.storage.fleet import BEAT, Presence
+from cm_assets.storage.work import sweep_work
 
 log = logging.getLogger("cm_assets.worker")
 

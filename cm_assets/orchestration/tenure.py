@@ -17,9 +17,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from cm_assets.models.base import Seconds
 from cm_assets.orchestration import home as homes
 from cm_assets.orchestration.processes import start
-from cm_assets.orchestration.workers import here
 from cm_assets.settings import Settings
 from cm_assets.storage.database import Database
+from cm_assets.storage.hosts import here
 from cm_assets.storage.leases import EngineLease, host_at_work
 
 log = logging.getLogger("cm_assets.tenure")

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import psutil
+
+from cm_assets.storage.hosts import here
 
 log = logging.getLogger("cm_assets.workers")
 
@@ -59,15 +60,6 @@ class Worker:
     def alive(self) -> bool:
         """Whether it still works. Only for a local one."""
         return started(self.pid) == self.started
-
-
-def here() -> str:
-    """This host's name, with the pid name space: containers may share a name, and pids mean nothing between them."""
-    try:
-        space = str(Path("/proc/self/ns/pid").readlink())
-    except OSError:
-        space = ""
-    return f"{socket.gethostname()}/{''.join(filter(str.isdigit, space))}"
 
 
 def started(pid: int) -> str | None:

@@ -419,9 +419,20 @@ def _new_client() -> Any:
         user_agent_extra="cm_assets",
     )
     try:
-        return session.create_client("s3", config=config)
+        client = session.create_client("s3", config=config)
     except (BotoCoreError, ValueError) as error:
         raise _unusable(error) from None
+    client.meta.events.register("before-sign.s3.DeleteObjects", _add_md5)
+    return client
+
+
+def _add_md5(request: Any, **_: Any) -> None:
+    """A removal of several files says its MD5 beside botocore's own CRC32, which not every server takes for one.
+
+    MinIO before 2025 and others answer 400 MissingContentMD5 without it.
+    """
+    digest = hashlib.md5(request.body, usedforsecurity=False).digest()
+    request.headers["Content-MD5"] = base64.b64encode(digest).decode()
 
 
 def _unusable(error: Exception) -> PermanentFailure:

@@ -4,9 +4,12 @@ with S3Proxy(server.endpoint, [Loss("PUT", "partNumber=2", reset=True)]) as prox
     ... a client whose AWS_ENDPOINT_URL is proxy.address
 """
 
+import base64
+import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from email.message import Message
 from typing import ClassVar
 from urllib.parse import parse_qs, urlsplit
 
@@ -25,6 +28,7 @@ class Loss:
     Attributes:
         method: of the requests.
         part: their address holds it.
+        lacks: only with those that have no such header.
         times: with so many of them.
         status: this is the answer, and nothing was passed on.
         code: S3's word in it.
@@ -37,6 +41,7 @@ class Loss:
 
     method: str
     part: str = ""
+    lacks: str = ""
     times: int = 1
     status: int = 0
     code: str = "ServiceUnavailable"
@@ -63,12 +68,12 @@ class S3Proxy(LoopbackServer):
         self.requests: list[str] = []
         self._losses = [loss for loss in losses for _ in range(loss.times)]
 
-    def take(self, method: str, path: str) -> Loss:
+    def take(self, method: str, path: str, headers: Message) -> Loss:
         """Note a request; what to do with it."""
         with self.lock:
             self.requests.append(f"{method} {path}")
             for loss in self._losses:
-                if loss.method == method and loss.part in path:
+                if loss.method == method and loss.part in path and not (loss.lacks and loss.lacks in headers):
                     self._losses.remove(loss)
                     return loss
             return NONE
@@ -90,6 +95,10 @@ def _spoilt(content: bytes) -> bytes:
     return bytes([content[0] ^ 1]) + content[1:]
 
 
+def _md5(content: bytes) -> str:
+    return base64.b64encode(hashlib.md5(content, usedforsecurity=False).digest()).decode()
+
+
 class _Handler(Handler):
     owner: ClassVar[S3Proxy]
 
@@ -109,7 +118,7 @@ class _Handler(Handler):
         self._pass()
 
     def _pass(self) -> None:
-        loss = self.owner.take(self.command, self.path)
+        loss = self.owner.take(self.command, self.path, self.headers)
         length = int(self.headers.get("Content-Length", 0))
         if loss.torn is not None:
             self.rfile.read(loss.torn)
@@ -119,10 +128,15 @@ class _Handler(Handler):
         if loss.reset:
             self.reset()
         elif loss.status:
-            page = f"<Error><Code>{loss.code}</Code><Message>{self.headers.get('Authorization')}</Message></Error>"
-            self.send(loss.status, page.encode(), {"Content-Type": "application/xml"})
+            self._refuse(loss.status, loss.code)
+        elif self.headers.get("Content-MD5", _md5(body)) != _md5(body):
+            self._refuse(400, "BadDigest")
         else:
             self._forward(body, loss)
+
+    def _refuse(self, status: int, code: str) -> None:
+        page = f"<Error><Code>{code}</Code><Message>{self.headers.get('Authorization')}</Message></Error>"
+        self.send(status, page.encode(), {"Content-Type": "application/xml"})
 
     def _forward(self, body: bytes, loss: Loss) -> None:
         # The host stays: it is part of what was signed.

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from cm_assets.storage.artifacts import ArtifactStore
 from cm_assets.storage.database import Database
 from cm_assets.storage.disk import Disk
 from cm_assets.storage.file_cache import FileCache
+from cm_assets.storage.work import new_folder
 
 KB = 1000
 
@@ -79,6 +82,20 @@ def test_a_large_home_is_measured_in_slices(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setattr(watches, "SLICE", 0.0)
     assert place.look() > 30
     assert place.disk.use().parts["cache"] == 300
+
+
+def test_what_a_killed_step_left_goes_before_it_is_measured(tmp_path: Path) -> None:
+    taken = Place(tmp_path).others()
+    code = (
+        "import sys, pathlib; from cm_assets.storage.work import new_folder;"
+        "print(new_folder(pathlib.Path(sys.argv[1]), 'v'))"
+    )
+    step = subprocess.run([sys.executable, "-c", code, tmp_path / "work"], capture_output=True, text=True, check=True)
+    dead, living = Path(step.stdout.strip()), new_folder(tmp_path / "work", "v")
+    for folder in (dead, living):
+        (folder / "segment.mp4").write_bytes(b"x" * 300 * KB)
+    assert Place(tmp_path).others() - taken < 310 * KB
+    assert [dead.exists(), living.exists()] == [False, True]
 
 
 def test_videos_are_measured_whoever_made_or_removed_them(tmp_path: Path) -> None:

@@ -5,7 +5,8 @@ import os
 import subprocess
 import time
 
-from cm_assets.orchestration.workers import Worker, here, started
+from cm_assets.orchestration.workers import Worker, started
+from cm_assets.storage.hosts import here
 
 
 def test_a_worker_is_found_again_by_its_tag() -> None:

@@ -417,6 +417,14 @@ def test_a_removal_that_the_store_refuses_is_said(place: Place, through: Callabl
     assert place.kept() == []
 
 
+def test_a_removal_says_its_md5_which_some_servers_insist_on(place: Place, through: Callable[..., S3Proxy]) -> None:
+    put(place.host(), place.file(1))
+    with through(Loss("POST", "delete", lacks="Content-MD5", status=400, code="MissingContentMD5")) as proxy:
+        place.host().remove("v")
+        assert proxy.counts["DELETE"] == 1
+    assert place.kept() == []
+
+
 def run(code: str, **variables: str) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code], env=os.environ | variables, capture_output=True, text=True, check=True
