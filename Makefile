@@ -33,6 +33,7 @@ test-docker: $(VENV)/.dev ## A video in a container of its own, killed, resumed,
 
 test-celery: $(VENV)/.dev ## Two hosts, a queue for each stage, everything killed (root; apt-get install rabbitmq-server redis-server postgresql iproute2)
 	$(BIN)/pytest -m celery --timeout 900 -s
+	$(BIN)/python benchmarks/workers.py --videos 6 --seconds 4 --print-only
 
 test-live: $(VENV)/.dev ## Tests that run whole engines and kill them
 	$(BIN)/pytest -n 2 --dist loadgroup -m "live and not postgres and not s3" --timeout 400
