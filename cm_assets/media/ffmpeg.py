@@ -109,7 +109,7 @@ class Ffmpeg:
         if process.returncode != 0:
             if "No space left on device" in said or "Disk quota exceeded" in said:
                 raise TransientFailure("the disk is full: free some space, then make the video again")
-            if process.returncode == -signal.SIGKILL:
+            if process.returncode == -signal.SIGKILL and not group.over:
                 raise TransientFailure("ffmpeg was killed, as the system does when memory runs out")
             raise PermanentFailure(f"ffmpeg ended with code {process.returncode}: {said[-TAIL:].strip()}")
         return said
@@ -122,6 +122,11 @@ class Group:
         self._processes: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._over = False
+
+    @property
+    def over(self) -> bool:
+        """Whether all of it was killed."""
+        return self._over
 
     def add(self, process: subprocess.Popen[bytes]) -> None:
         """Take a process in; kill it at once if the group is over."""
