@@ -83,6 +83,10 @@ def execute(run_id: str, step: str, known_state: str) -> None:
         raise HandBack(type(error).__name__) from error
 
 
+_records: list[InstanceRef] = []
+"""What `open_records` found."""
+
+
 def open_records() -> None:
     """Open the records that all steps of this process and its forks are to be written into.
 
@@ -90,9 +94,6 @@ def open_records() -> None:
     """
     with homes.open_instance(Settings()) as instance:
         _records.append(instance.get_ref())
-
-
-_records: list[InstanceRef] = []
 
 
 @cache
