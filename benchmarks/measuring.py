@@ -21,7 +21,7 @@ from typing import Any
 import dagster as dg
 import psutil
 from bench_home import REQUEST, BenchHome, bench_home, bury, cpu, figures
-from stand_ins.trivial import WORK
+from stand_ins.working import WORK
 
 Work = Mapping[str, Mapping[str, float]]
 

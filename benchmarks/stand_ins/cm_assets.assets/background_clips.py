@@ -1,7 +1,8 @@
 """`background_clips` without clips."""
 
 import dagster as dg
-from trivial import passed, stored, work
+from trivial import passed, stored
+from working import work
 
 from cm_assets.assets.stage import Results, Stages, policy_of, results
 from cm_assets.models.brief import Brief

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
-from trivial import work
+from working import work
 
 from cm_assets.engines.platforms.catalogue import Surroundings
 from cm_assets.models.post import Post, PostDraft
