@@ -38,6 +38,9 @@ LATE = 30.0
 REST = 15.0
 """Seconds after which artifacts are looked for again that could not be read: to ask may take as long."""
 
+KEYS = {dg.AssetKey(key.split("/")) for key in (*STAGES, ASSET)}
+"""What the events of videos are about."""
+
 MOST_OPEN = 5000
 """Open requests among which those that were in flight are looked for at the start."""
 
@@ -154,21 +157,14 @@ class Projection:
         seen: set[int] = set()
         if not self._worklog.ids_in_order:
             storage_id = max(0, storage_id - OVERLAP)
-        instance = self._worklog.instance
-        streams = [(instance.fetch_materializations, stage) for stage in (*STAGES, ASSET)]
-        posts = [stage for stage in STAGES if stage.startswith(POST)]
-        for fetch, key in [*streams, *((instance.fetch_observations, one) for one in (ASSET, *posts))]:
+        for kind in (dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION):
             after: int | None = storage_id
             while after is not None:
-                found = fetch(
-                    dg.AssetRecordsFilter(asset_key=dg.AssetKey(key.split("/")), after_storage_id=after),
-                    limit=PAGE,
-                    ascending=True,
-                )
-                new = [record for record in found.records if record.storage_id not in self._seen]
-                videos |= {record.partition_key for record in new if record.partition_key}
-                seen |= {record.storage_id for record in found.records}
-                after = found.records[-1].storage_id if found.has_more else None
+                found = self._worklog.instance.event_log_storage.get_logs_for_all_runs_by_log_id(after, kind, PAGE)
+                events = [entry.dagster_event for one, entry in found.items() if one not in self._seen]
+                videos |= {event.partition for event in events if event and event.asset_key in KEYS and event.partition}
+                seen |= found.keys()
+                after = max(found) if len(found) == PAGE else None
         # What is older than the overlap is not read again, so it need not be remembered.
         self._seen = set() if self._worklog.ids_in_order else seen
         return {video for video in videos if is_video_id(video)}

@@ -5,6 +5,8 @@ migrations in every step to see that there is nothing to migrate; that was half 
 tables and statements are the stock storage's own: each can go on where the other stopped.
 """
 
+import multiprocessing
+import os
 import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -35,38 +37,75 @@ FILES = (f"{EVENTS}/{INDEX}.db", f"{RUNS}/runs.db", f"{SCHEDULES}/schedules.db")
 _OPTIONS: dict[str, Any] = {"poolclass": NullPool, "connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}}
 
 
-class _File(threading.local):
-    """Which file the next connection of this thread is to."""
+class _Files(threading.local):
+    """The files of this thread."""
 
     path = ""
+    """Which one the next connection is to."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, sa.Connection] = {}
+        """A connection to each that nobody uses now."""
 
 
-_file = _File()
+_files = _Files()
 _engine = sa.create_engine("sqlite://", **_OPTIONS)
+
+_stamped: set[str] = set()
+"""Files that had their tables when this process, or the one that it is forked from, looked."""
 
 
 @sa.event.listens_for(_engine, "do_connect")
 def _open(_dialect: object, _record: object, _arguments: object, options: dict[str, Any]) -> sqlite3.Connection:
-    connection: sqlite3.Connection = sqlite3.connect(_file.path, **options)
+    connection: sqlite3.Connection = sqlite3.connect(_files.path, **options)
     return connection
+
+
+def _connect(path: str) -> sa.Connection:
+    _files.path = path
+    return _engine.connect()
 
 
 @contextmanager
 def _connection(path: str) -> Iterator[sa.Connection]:
-    """A transaction on a file. The connection ends with it, so that a fork never inherits one."""
-    _file.path = path
-    with _engine.begin() as connection:
-        yield connection
+    """A transaction on a file.
+
+    The process of a step keeps its connections, since to open a file costs as much as a statement. Elsewhere they end
+    with their transaction: other processes are forked from there, and none may inherit one.
+    """
+    kept = _files.kept
+    connection = kept.pop(path, None) or _connect(path)  # whoever is inside another transaction has one of their own
+    try:
+        with connection.begin():
+            yield connection
+    except BaseException:
+        connection.close()
+        raise
+    if path in kept or multiprocessing.parent_process() is None:
+        connection.close()
+    else:
+        kept[path] = connection
+
+
+def _close() -> None:
+    while _files.kept:
+        _files.kept.popitem()[1].close()
+
+
+os.register_at_fork(before=_close)
 
 
 def _is_stamped(path: str) -> bool:
     """Whether a file has its tables."""
     if not Path(path).exists():
-        return False
-    with _connection(path) as connection:
-        if not sa.inspect(connection).has_table("alembic_version"):
-            return False
-        return connection.scalar(sa.text("select version_num from alembic_version")) is not None
+        _stamped.discard(path)
+    elif path not in _stamped:
+        with _connection(path) as connection:
+            if sa.inspect(connection).has_table("alembic_version") and connection.scalar(
+                sa.text("select version_num from alembic_version")
+            ):
+                _stamped.add(path)
+    return path in _stamped
 
 
 class EventLog(Pools, SqliteEventLogStorage):

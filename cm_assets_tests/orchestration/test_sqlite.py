@@ -1,5 +1,7 @@
 """Our SQLite storage is the stock one, quicker: the same files, whoever writes them."""
 
+import multiprocessing
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,6 +23,8 @@ from cm_assets.orchestration.sqlite import (
 )
 
 KEY = dg.AssetKey("script")
+
+forked = multiprocessing.get_context("fork")
 
 
 @dg.asset(check_specs=[dg.AssetCheckSpec("fine", asset="script")], pool="llm")
@@ -82,6 +86,59 @@ def test_it_is_what_the_instance_uses_and_nothing_stays_open(tmp_path: Path) -> 
         make(instance)
         assert isinstance(instance.event_log_storage, EventLog)
         assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]
+
+
+def files_of(pid: int, folder: Path) -> set[str]:
+    return {Path(file.path).name for file in psutil.Process(pid).open_files() if file.path.startswith(str(folder))}
+
+
+def test_the_process_of_a_step_keeps_its_connections_and_whoever_it_forks_inherits_none(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        make(instance)
+        here, there = forked.Pipe()
+
+        def step() -> None:
+            run = make(instance)
+            below = forked.Process(target=lambda: there.send(files_of(os.getpid(), tmp_path)))
+            there.send((run, files_of(os.getpid(), tmp_path)))
+            below.start()
+            below.join()
+            there.send((make(instance), files_of(os.getpid(), tmp_path)))
+
+        process = forked.Process(target=step)
+        process.start()
+        first, kept = here.recv()
+        assert kept >= {"index.db", "runs.db", f"{first}.db"}
+        assert here.recv() == set()
+        second, kept = here.recv()
+        assert kept >= {"index.db", "runs.db", f"{second}.db"}
+        process.join()
+        assert process.exitcode == 0
+        make(instance)
+        assert len(seen(instance)) == 4
+        assert log(instance, first) == log(instance, second)
+
+
+def test_a_kept_connection_whose_transaction_failed_is_not_used_again(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        make(instance)
+
+        def step() -> None:
+            events = instance.event_log_storage
+            assert isinstance(events, EventLog)
+            for _ in range(2):
+                with pytest.raises(sa.exc.OperationalError), events.index_connection() as connection:  # noqa: PT012
+                    assert connection.exec_driver_sql("delete from event_logs").rowcount
+                    assert events.has_table("asset_keys")  # by a connection of its own
+                    connection.exec_driver_sql("no sql")
+            assert len(seen(instance)) == 1
+            make(instance)
+
+        process = forked.Process(target=step)
+        process.start()
+        process.join()
+        assert process.exitcode == 0
+        assert len(seen(instance)) == 2
 
 
 def test_threads_write_at_once(tmp_path: Path) -> None:
