@@ -9,9 +9,10 @@ import multiprocessing
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 import sqlalchemy as sa
@@ -50,6 +51,9 @@ class _Files(threading.local):
 
 _files = _Files()
 _engine = sa.create_engine("sqlite://", **_OPTIONS)
+
+_of_a_run: list[str] = []
+"""The statements that make the tables of a run's file; made when they are first needed."""
 
 _stamped: set[str] = set()
 """Files that had their tables when this process, or the one that it is forked from, looked."""
@@ -108,6 +112,21 @@ def _is_stamped(path: str) -> bool:
     return path in _stamped
 
 
+def _copied(path: str, statements: Iterable[str]) -> bool:
+    """Whether a file was new, and was given its tables, all of them or none."""
+    try:
+        with closing(sqlite3.connect(path, timeout=SQLITE_BUSY_TIMEOUT_SECONDS, isolation_level=None)) as connection:
+            connection.execute("pragma journal_mode = wal")
+            connection.execute("begin immediate")
+            new: bool = connection.execute("select count(*) = 0 from sqlite_master").fetchone()[0]
+            for statement in statements if new else ():
+                connection.execute(statement)
+            connection.execute("commit")
+    except sqlite3.OperationalError:  # somebody else is at it: the stock storage knows how to wait for that
+        return False
+    return new
+
+
 class EventLog(Pools, SqliteEventLogStorage):
     """The event log: a file for each run, and the index of all that is about assets."""
 
@@ -125,12 +144,22 @@ class EventLog(Pools, SqliteEventLogStorage):
             self._tables.add(table_name)
         return True
 
+    def _tables_of_a_run(self) -> Sequence[str]:
+        """The statements that make what the stock storage makes in a run's file, in fifty times as long."""
+        if not _of_a_run:
+            with TemporaryDirectory() as folder:
+                path = f"{folder}/blank.db"
+                self._initdb(sa.create_engine(f"sqlite:///{path}", **_OPTIONS))
+                with closing(sqlite3.connect(path)) as blank:
+                    _of_a_run[:] = [line for line in blank.iterdump() if line not in {"BEGIN TRANSACTION;", "COMMIT;"}]
+        return _of_a_run
+
     @contextmanager
     def _connect(self, shard: str) -> Iterator[sa.Connection]:
         with self._db_lock:
             path = self.path_for_shard(shard)
             if shard not in self._initialized_dbs:
-                if not _is_stamped(path):
+                if not _is_stamped(path) and not _copied(path, self._tables_of_a_run()):
                     self._initdb(sa.create_engine(self.conn_string_for_shard(shard), **_OPTIONS))
                 self._initialized_dbs.add(shard)
             with _connection(path) as connection:

@@ -2,9 +2,10 @@
 
 import multiprocessing
 import os
+import sqlite3
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ import dagster as dg
 import psutil
 import pytest
 import sqlalchemy as sa
+from dagster._core.storage.event_log import SqliteEventLogStorage
 
+from cm_assets.orchestration import sqlite as sqlite_module
 from cm_assets.orchestration.sqlite import (
     EventLog,
     SqliteStorage,
@@ -139,6 +142,50 @@ def test_a_kept_connection_whose_transaction_failed_is_not_used_again(tmp_path: 
         process.join()
         assert process.exitcode == 0
         assert len(seen(instance)) == 2
+
+
+def tables(path: Path) -> tuple[object, ...]:
+    with closing(sqlite3.connect(path)) as connection:
+        (mode,) = connection.execute("pragma journal_mode").fetchone()
+        return mode, *connection.iterdump()
+
+
+def test_a_run_gets_the_tables_that_the_stock_storage_makes(tmp_path: Path) -> None:
+    stock, ours = SqliteEventLogStorage(str(tmp_path / "stock")), EventLog(str(tmp_path / "ours"))
+    for number in range(2):
+        for one in (stock, ours):
+            assert one.get_logs_for_run(f"{number}") == []
+        assert tables(tmp_path / "ours" / f"{number}.db") == tables(tmp_path / "stock" / f"{number}.db")
+
+
+def test_processes_that_meet_a_new_run_at_once_find_its_tables(tmp_path: Path) -> None:
+    SqliteStorage.from_local(str(tmp_path))
+    wanted = [f"{number}" for number in range(60)]
+
+    def look() -> None:
+        events = EventLog(str(tmp_path / "history" / "runs"))
+        for run in wanted:
+            assert events.get_logs_for_run(run) == []
+
+    processes = [forked.Process(target=look) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    files = [tmp_path / "history" / "runs" / f"{run}.db" for run in wanted]
+    assert len({tables(file) for file in files}) == 1
+
+
+def test_a_file_that_only_lacks_its_stamp_keeps_what_is_in_it(tmp_path: Path) -> None:
+    with instance_in(tmp_path) as instance:
+        run = make(instance)
+        before = log(instance, run)
+    with closing(sqlite3.connect(tmp_path / "history" / "runs" / f"{run}.db")) as connection, connection:
+        connection.execute("drop table alembic_version")
+    sqlite_module._stamped.clear()  # as a process does not know that had not seen it before
+    with instance_in(tmp_path) as instance:
+        assert log(instance, run) == before
 
 
 def test_threads_write_at_once(tmp_path: Path) -> None:
