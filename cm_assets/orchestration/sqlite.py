@@ -5,7 +5,6 @@ migrations in every step to see that there is nothing to migrate; that was half 
 tables and statements are the stock storage's own: each can go on where the other stopped.
 """
 
-import multiprocessing
 import os
 import sqlite3
 import threading
@@ -52,8 +51,13 @@ class _Files(threading.local):
 _files = _Files()
 _engine = sa.create_engine("sqlite://", **_OPTIONS)
 
+_keeping = False
+
 _of_a_run: list[str] = []
 """The statements that make the tables of a run's file; made when they are first needed."""
+
+_current: set[str] = set()
+"""Files of runs that have every column, as far as this process and the one that it is forked from know."""
 
 _stamped: set[str] = set()
 """Files that had their tables when this process, or the one that it is forked from, looked."""
@@ -72,11 +76,7 @@ def _connect(path: str) -> sa.Connection:
 
 @contextmanager
 def _connection(path: str) -> Iterator[sa.Connection]:
-    """A transaction on a file.
-
-    The process of a step keeps its connections, since to open a file costs as much as a statement. Elsewhere they end
-    with their transaction: other processes are forked from there, and none may inherit one.
-    """
+    """A transaction on a file."""
     kept = _files.kept
     connection = kept.pop(path, None) or _connect(path)  # whoever is inside another transaction has one of their own
     try:
@@ -85,18 +85,27 @@ def _connection(path: str) -> Iterator[sa.Connection]:
     except BaseException:
         connection.close()
         raise
-    if path in kept or multiprocessing.parent_process() is None:
+    # Only of the thread that forks can be said that it closes them before.
+    if path in kept or not _keeping or threading.current_thread() is not threading.main_thread():
         connection.close()
     else:
         kept[path] = connection
 
 
+def keep_connections() -> None:
+    """Have this process and its forks keep a connection to a file, since to open one costs as much as a statement.
+
+    For processes that work for one run. Whoever lives long may see more files than it can hold, and removed ones.
+    """
+    global _keeping  # noqa: PLW0603 - it is a state of the process
+    if not _keeping:
+        _keeping = True
+        os.register_at_fork(before=_close)  # a connection that is inherited holds locks that are another's
+
+
 def _close() -> None:
     while _files.kept:
         _files.kept.popitem()[1].close()
-
-
-os.register_at_fork(before=_close)
 
 
 def _is_stamped(path: str) -> bool:
@@ -174,6 +183,12 @@ class Runs(SqliteRunStorage):
         """A transaction."""
         with _connection(str(sa.make_url(self._conn_string).database)) as connection:
             yield connection
+
+    def has_run_stats_index_cols(self) -> bool:
+        """Whether the columns of times are there. The stock storage asks before each look at runs."""
+        if self._conn_string not in _current and super().has_run_stats_index_cols():
+            _current.add(self._conn_string)
+        return self._conn_string in _current
 
 
 class Schedules(SqliteScheduleStorage):

@@ -24,7 +24,7 @@ from dagster._serdes import deserialize_value
 
 from cm_assets.orchestration.processes import adopt_orphans, end_descendants, reaped
 from cm_assets.orchestration.program import log_as_configured
-from cm_assets.orchestration.sqlite import files_of_run, kept_open
+from cm_assets.orchestration.sqlite import files_of_run, keep_connections, kept_open
 from cm_assets.orchestration.workers import Worker, returned
 from cm_assets.settings import Settings
 
@@ -92,6 +92,7 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.write(writes, str(Worker.current()).encode())
         os.close(writes)
+        keep_connections()
         sys.argv = ["dagster", *command]
         os._exit(returned(program))
     os.close(writes)

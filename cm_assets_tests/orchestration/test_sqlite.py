@@ -20,6 +20,7 @@ from cm_assets.orchestration.sqlite import (
     EventLog,
     SqliteStorage,
     files_of_run,
+    keep_connections,
     kept_open,
     shared_files,
     storage,
@@ -95,12 +96,13 @@ def files_of(pid: int, folder: Path) -> set[str]:
     return {Path(file.path).name for file in psutil.Process(pid).open_files() if file.path.startswith(str(folder))}
 
 
-def test_the_process_of_a_step_keeps_its_connections_and_whoever_it_forks_inherits_none(tmp_path: Path) -> None:
+def test_a_worker_keeps_its_connections_and_whoever_it_forks_inherits_none(tmp_path: Path) -> None:
     with instance_in(tmp_path) as instance:
         make(instance)
         here, there = forked.Pipe()
 
         def step() -> None:
+            keep_connections()
             run = make(instance)
             below = forked.Process(target=lambda: there.send(files_of(os.getpid(), tmp_path)))
             there.send((run, files_of(os.getpid(), tmp_path)))
@@ -127,6 +129,7 @@ def test_a_kept_connection_whose_transaction_failed_is_not_used_again(tmp_path: 
         make(instance)
 
         def step() -> None:
+            keep_connections()
             events = instance.event_log_storage
             assert isinstance(events, EventLog)
             for _ in range(2):
