@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 import cm_assets
+from cm_assets.storage.holds import hold_of
 from cm_assets_tests import postgres as database_servers
 from cm_assets_tests import rabbitmq, s3
 from cm_assets_tests.conftest import called, until
@@ -173,3 +174,22 @@ def test_a_cancelled_video_s_render_ends_on_the_other_host(fleet: Fleet) -> None
     assert until(lambda: not any(one.is_running() for one in seen), 30)
     ended = re.findall(r"render of run \S+ is ended: its run is canceled", fleet.two.said("worker.log"))
     assert len(ended) >= 2
+
+
+HOLDS = """
+from cm_assets.storage.holds import hold_of
+hold = hold_of({url!r}, "run", "render")
+print(hold.take(), flush=True)
+hold._connection.exec_driver_sql("select pg_sleep(3)")
+"""
+
+
+def test_what_a_vanished_host_held_is_free_though_an_answer_is_on_its_way_to_it(tmp_path: Path) -> None:
+    with hosts(1, tmp_path) as (address, (gone,)), database_servers.server(address) as postgres:
+        url = new_database(postgres).replace("postgresql:", "postgresql+psycopg:")
+        gone.start("-c", HOLDS.format(url=url), log="hold.log")
+        assert until(lambda: "True" in gone.said("hold.log"), 60)
+        with hold_of(url, "run", "render") as mine:
+            assert not mine.take()
+            gone.kill()
+            assert until(mine.take, 60)
