@@ -13,7 +13,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
@@ -128,24 +128,32 @@ class Bucket:
 
     def _put_in_parts(self, path: Path, size: int, where: dict[str, str], sha256: str, media_type: str) -> None:
         length = max(PART, math.ceil(size / MOST_PARTS))
-        whole, digests = _digests(path, length)
-        if whole != sha256:
-            raise TransientFailure(f"{path.name} changed while it was stored")
         client = self._client
         begun = client.create_multipart_upload(**where, ContentType=media_type, ChecksumAlgorithm="SHA256")
         upload = {**where, "UploadId": begun["UploadId"]}
 
+        def piece_of(number: int) -> _Slice:
+            return _Slice(path, number * length, min(length, size - number * length))
+
         def send(number: int) -> dict[str, Any]:
-            digest = digests[number]
-            with _Slice(path, number * length, min(length, size - number * length)) as piece:
+            with piece_of(number) as piece:
+                digest = base64.b64encode(_hashed(piece, hashlib.sha256())).decode()
+                piece.seek(0)
                 sent = client.upload_part(
                     **upload, PartNumber=number + 1, Body=piece, ContentLength=len(piece), ChecksumSHA256=digest
                 )
             return {"PartNumber": number + 1, "ETag": sent["ETag"], "ChecksumSHA256": digest}
 
+        whole, parts = hashlib.sha256(), []
         try:
             with ThreadPoolExecutor(AT_ONCE) as threads:
-                parts = list(threads.map(send, range(len(digests))))
+                for number, part in enumerate(threads.map(send, range(math.ceil(size / length)))):
+                    parts.append(part)
+                    # Read again once it is there, so that whatever has changed since the file got its name is seen.
+                    with piece_of(number) as piece:
+                        _hashed(piece, whole)
+            if whole.hexdigest() != sha256:
+                raise TransientFailure(f"{path.name} changed while it was stored")
             client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
         except BaseException:
             self._abort(upload)
@@ -345,19 +353,11 @@ def _received(body: Any, file: IO[bytes], digest: Any) -> bool:
     return True
 
 
-def _digests(path: Path, length: int) -> tuple[str, Sequence[str]]:
-    """The SHA-256 of a file, in hexadecimal digits, and of each of its parts, in Base64 as S3 has it."""
-    whole, parts = hashlib.sha256(), []
-    with path.open("rb") as file:
-        while block := file.read(min(BLOCK, length)):
-            part, left = hashlib.sha256(), length
-            while block:
-                part.update(block)
-                whole.update(block)
-                left -= len(block)
-                block = file.read(min(BLOCK, left))
-            parts.append(base64.b64encode(part.digest()).decode())
-    return whole.hexdigest(), parts
+def _hashed(piece: _Slice, digest: "hashlib._Hash") -> bytes:
+    """What a digest is after a piece that is read to its end."""
+    while block := piece.read(BLOCK):
+        digest.update(block)
+    return digest.digest()
 
 
 def _code(error: "ClientError") -> str:
