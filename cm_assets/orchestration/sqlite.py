@@ -57,7 +57,7 @@ _of_a_run: list[str] = []
 """The statements that make the tables of a run's file; made when they are first needed."""
 
 _current: set[str] = set()
-"""Files of runs that have every column, as far as this process and the one that it is forked from know."""
+"""Addresses of the runs whose tables had the columns of times; known like the next."""
 
 _stamped: set[str] = set()
 """Files that had their tables when this process, or the one that it is forked from, looked."""
@@ -154,7 +154,7 @@ class EventLog(Pools, SqliteEventLogStorage):
         return True
 
     def _tables_of_a_run(self) -> Sequence[str]:
-        """The statements that make what the stock storage makes in a run's file, in fifty times as long."""
+        """The statements of what the stock storage makes in a run's file by way of its migrations."""
         if not _of_a_run:
             with TemporaryDirectory() as folder:
                 path = f"{folder}/blank.db"
