@@ -13,6 +13,7 @@ from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
+from multiprocessing.connection import wait
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -183,6 +184,10 @@ class Attempt:
         pid: int = self.process.pid
         return pid
 
+    def kill(self) -> None:
+        """As `kill`."""
+        kill(self.process)
+
     def end(self, seconds: float = 60) -> str:
         self.process.join(seconds)
         if self.process.is_alive():
@@ -196,6 +201,16 @@ class Attempt:
         self.process.close()
         self._pipe.close()
         return self.said
+
+
+def kill(process: Any) -> None:
+    """Kill a process that another thread joins, and wait until it is gone.
+
+    Of two threads that join a fork server's process, only one is told how it ended.
+    """
+    gone = process.sentinel
+    process.kill()
+    wait([gone])
 
 
 def begin(

@@ -77,8 +77,7 @@ def kill_at(server: YouTubeServer, place: Place, index: int) -> None:
 
     def kill(at: int, _name: str) -> None:
         if at == index:
-            os.kill(first.pid, signal.SIGKILL)
-            first.process.join()
+            first.kill()
 
     server.on_event = kill
     assert first.end() == "", index

@@ -1,8 +1,6 @@
 """One post, though two hosts are at it, with clocks of their own and one database."""
 
-import os
 import shutil
-import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,8 +75,7 @@ def test_what_a_host_left_when_it_died_another_one_finishes(postgres: str, tmp_p
         def kill(_index: int, name: str) -> None:
             if name == "put: half of the body":
                 server.on_event = lambda _index, _name: None
-                os.kill(first.pid, signal.SIGKILL)
-                first.process.join()
+                first.kill()
 
         server.on_event = kill
         assert first.end() == ""

@@ -1,8 +1,6 @@
 """One post, whatever happens: TikTok's client is killed everywhere, meets every fault, and is run twice."""
 
-import os
 import random
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -120,8 +118,7 @@ def test_killed_at_every_event_of_the_network_it_is_posted_once(
 
         def kill(at: int, _name: str, alive: list[Attempt] = alive, index: int = index) -> None:
             if at == index:
-                os.kill(alive[-1].pid, signal.SIGKILL)
-                alive[-1].process.join()
+                alive[-1].kill()
 
         server.on_event = kill
         said = "wait"

@@ -1,7 +1,6 @@
 """Tokens are renewed by one process at a time, whatever becomes of it, and nobody loses a refresh token."""
 
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -23,7 +22,7 @@ from cm_assets.storage.database import Database
 from cm_assets.storage.tables import credentials
 from cm_assets_tests.emulators.tiktok_server import Fault, TikTokServer
 from cm_assets_tests.emulators.youtube_server import YouTubeServer
-from cm_assets_tests.posting import Place
+from cm_assets_tests.posting import Place, kill
 
 _processes = multiprocessing.get_context("forkserver")
 
@@ -150,8 +149,7 @@ def test_one_who_died_at_it_is_overtaken_after_its_time(desk: Desk, monkeypatch:
 
     def die() -> None:
         came.wait()
-        os.kill(begun[0][0].pid, signal.SIGKILL)
-        begun[0][0].join()
+        kill(begun[0][0])
 
     desk.server.faults = [Fault("token", 500)]  # so that what the dead one had sent came to nothing
     desk.at("token head", die)
