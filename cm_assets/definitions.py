@@ -109,19 +109,18 @@ def warm() -> None:
     repository = _built().get_repository_def()
     for name in repository.job_names:
         repository.get_job(name)
-    from cm_assets.orchestration.rehearsal import rehearse
+    from cm_assets.orchestration.rehearsal import rehearse, rehearse_statements
 
     rehearse(build_defs)
-    settings = Settings()
-    # What is wrong with the store, a stage says.
+    resources = _built().resources or {}
+    store, database = resources["store"], resources["database"]
+    assert isinstance(store, ArtifactStore)
+    assert isinstance(database, Database)
+    # What is wrong with one of them, a stage says.
     with suppress(Failure):
-        store = (_built().resources or {})["store"]
-        assert isinstance(store, ArtifactStore)
         store.warm()
-    if settings.on_postgres:
-        database = Database(settings.database)
-        database.get("rehearsal")
-        database.dispose()
+    with suppress(Failure):
+        rehearse_statements(database)
 
 
 @cache

@@ -5,7 +5,7 @@ It can be thrown away: `rebuild` finds the same facts again.
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 
 import dagster as dg
@@ -13,7 +13,7 @@ import dagster as dg
 from cm_assets.lifecycle.announcements import announcements
 from cm_assets.lifecycle.review import ASSET
 from cm_assets.lifecycle.status import Facts, facts_of
-from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog
+from cm_assets.lifecycle.worklog import PARTITION_TAG, STAGES, Made, WorkLog, made_by
 from cm_assets.models.artifact import ArtifactRef, LostArtifact
 from cm_assets.models.base import Failure
 from cm_assets.models.render import Render
@@ -66,7 +66,9 @@ class Projection:
         self._rests_until = 0.0
         # What an earlier engine left as in flight is looked at again, whatever became of it.
         wanted = [stored.id for stored in database.newest(limit=MOST_OPEN, wanted=True)]
-        self._active = {video: "" for video, noted in database.noted(wanted).items() if facts_of(noted).active}
+        self._active = {video: ("", "") for video, noted in database.noted(wanted).items() if facts_of(noted).active}
+        self._following: dict[VideoId, dict[str, Made]] = {}
+        self._read_whole: dict[VideoId, dict[str, Made]] = {}
 
     @property
     def instance(self) -> dg.DagsterInstance:
@@ -79,16 +81,22 @@ class Projection:
         Args:
             active: the runs in flight, by video.
         """
-        now = {video: f"{run.run_id} {run.status.value}" for video, run in active.items()}
+        self._read_whole.clear()
+        now = {video: (run.run_id, run.status.value) for video, run in active.items()}
         touched = {video for video in {*now, *self._active} if now.get(video) != self._active.get(video)}
+        for video in touched:
+            if now.get(video, ("",))[0] != self._active.get(video, ("",))[0]:
+                self._following.pop(video, None)  # a run has begun, or is over: whatever events said, it is asked again
         self._active = now
         newest = self._worklog.newest_event()
         # SQLite gives the ids of deleted newest events, such as those of a run that was deleted, to the next ones.
         self._cursor = min(self._cursor, newest)
         if newest > self._cursor or self._may_be_late():
             changed = self._since(self._cursor)
-            touched |= changed
+            touched |= changed.keys()
             self._database.resume(changed)  # whatever they waited for, it may have come
+            for video in changed.keys() & self._following.keys():
+                self._following[video] |= changed[video]
         self._unread |= touched
         if self._unread and time.monotonic() >= self._rests_until:
             self._read()
@@ -100,7 +108,7 @@ class Projection:
         """Note what is to be noted, as long as the artifacts can be read."""
         for video in sorted(self._unread):
             try:
-                self.note(video)
+                self._note(video, self._followed(video))
             except Failure as failure:
                 log.warning("what is new of %s is read later: %s", video, failure)
                 self._rests_until = time.monotonic() + REST
@@ -114,11 +122,27 @@ class Projection:
             video: whose. A tombstone says all that is left to say.
             told_to: storage id up to which everything is history that nobody is told again.
         """
+        self._note(video, self._worklog.all_made(video), told_to=told_to)
+
+    def made(self, video: VideoId) -> dict[str, Made]:
+        """The newest materialization of every stage that has one, no older than the last look."""
+        return self._read_whole.get(video) or self._worklog.all_made(video)
+
+    def _followed(self, video: VideoId) -> dict[str, Made]:
+        """The same, kept up by the events while a run is in flight: to ask for all of it takes twenty statements."""
+        made = self._following.get(video)
+        if made is None:
+            made = self._read_whole[video] = self._worklog.all_made(video)
+            if video in self._active:
+                self._following[video] = made
+        return made
+
+    def _note(self, video: VideoId, made: Mapping[str, Made], *, told_to: int = -1) -> None:
         stored = self._database.get(video)
         if stored is not None and stored.outcome == RETIRED:
             return
         before = facts_of(self._database.noted([video]).get(video))
-        facts = gather(self._worklog, self._store, video)
+        facts = gather(self._worklog, self._store, video, made)
         now = datetime.now(UTC)
         happened = [] if stored is None else announcements(stored, before, facts, now, told_to=told_to)
         self._database.note(video, facts.model_dump(), happened, size=self._store.local_bytes(video))
@@ -151,9 +175,9 @@ class Projection:
     def _may_be_late(self) -> bool:
         return not self._worklog.ids_in_order and time.monotonic() - self._moved < LATE
 
-    def _since(self, storage_id: int) -> set[VideoId]:
-        """The videos that events after this one are about."""
-        videos: set[VideoId] = set()
+    def _since(self, storage_id: int) -> dict[VideoId, dict[str, Made]]:
+        """The videos that events after this one are about, with what they say was made of each, the newest of it."""
+        videos: dict[VideoId, dict[str, Made]] = {}
         seen: set[int] = set()
         if not self._worklog.ids_in_order:
             storage_id = max(0, storage_id - OVERLAP)
@@ -161,13 +185,18 @@ class Projection:
             after: int | None = storage_id
             while after is not None:
                 found = self._worklog.instance.event_log_storage.get_logs_for_all_runs_by_log_id(after, kind, PAGE)
-                events = [entry.dagster_event for one, entry in found.items() if one not in self._seen]
-                videos |= {event.partition for event in events if event and event.asset_key in KEYS and event.partition}
+                for one, entry in sorted(found.items()):
+                    event = entry.dagster_event
+                    if event is None or event.asset_key not in KEYS or not event.partition or one in self._seen:
+                        continue
+                    made = videos.setdefault(event.partition, {})
+                    if kind == dg.DagsterEventType.ASSET_MATERIALIZATION and event.asset_key.to_user_string() in STAGES:
+                        made[event.asset_key.to_user_string()] = made_by(one, entry)
                 seen |= found.keys()
                 after = max(found) if len(found) == PAGE else None
         # What is older than the overlap is not read again, so it need not be remembered.
         self._seen = set() if self._worklog.ids_in_order else seen
-        return {video for video in videos if is_video_id(video)}
+        return {video: made for video, made in videos.items() if is_video_id(video)}
 
     def _all_videos(self) -> Iterator[VideoId]:
         before: StoredRequest | None = None
@@ -199,9 +228,8 @@ def _render(store: ArtifactStore, made: Made) -> Render | None:
         return None
 
 
-def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId) -> Facts:
-    """What Dagster and the artifact store say of a video now."""
-    made = worklog.all_made(video)
+def gather(worklog: WorkLog, store: ArtifactStore, video: VideoId, made: Mapping[str, Made]) -> Facts:
+    """What Dagster and the artifact store say of a video now, of which this was made."""
     records = worklog.instance.get_run_records(dg.RunsFilter(tags={PARTITION_TAG: video}), limit=100)
     newest = records[0].dagster_run if records else None
     in_flight = {record.dagster_run.run_id for record in records if not record.dagster_run.is_finished}

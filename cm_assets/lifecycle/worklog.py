@@ -84,6 +84,18 @@ class Made:
     metadata: Mapping[str, Any]
 
 
+def made_by(storage_id: int, entry: dg.EventLogEntry) -> Made:
+    """What the event of a materialization says."""
+    event = entry.asset_materialization
+    assert event is not None
+    return Made(
+        storage_id=storage_id,
+        run_id=entry.run_id,
+        at=datetime.fromtimestamp(entry.timestamp, UTC),
+        metadata={name: value.value for name, value in event.metadata.items()},
+    )
+
+
 class WorkLog:
     """Reads the event log of an instance."""
 
@@ -124,15 +136,9 @@ class WorkLog:
         records = self.instance.fetch_materializations(
             dg.AssetRecordsFilter(asset_key=dg.AssetKey(stage.split("/")), asset_partitions=[video]), limit=1
         ).records
-        if not records or records[0].asset_materialization is None:
+        if not records:
             return None
-        record = records[0]
-        return Made(
-            storage_id=record.storage_id,
-            run_id=record.event_log_entry.run_id,
-            at=datetime.fromtimestamp(record.timestamp, UTC),
-            metadata={name: value.value for name, value in records[0].asset_materialization.metadata.items()},
-        )
+        return made_by(records[0].storage_id, records[0].event_log_entry)
 
     def was_made_by(self, run: dg.DagsterRun, stage: str) -> bool:
         """Whether this very run has made a stage of its video."""

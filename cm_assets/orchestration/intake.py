@@ -165,7 +165,7 @@ class Intake:
 
     def _next(self, stored: StoredRequest, now: datetime) -> tuple[Launch | Wait | Awaiting | Rejected | Done, Review]:
         """What is next for a video, and what people said of its render."""
-        all_made = self._worklog.all_made(stored.id)
+        all_made = self._projection.made(stored.id)
         review = self._worklog.review(stored.id, all_made.get("render"))
         made = {stage: one.storage_id for stage, one in all_made.items()}
         taken = self._worklog.taken_down_posts(stored.id, made)

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,14 +19,16 @@ import dagster as dg
 from dagster._config import Array, Field
 from dagster._core.launcher.base import CheckRunHealthResult, LaunchRunContext, RunLauncher, WorkerStatus
 from dagster._grpc.types import ExecuteRunArgs
-from dagster._serdes import ConfigurableClass, ConfigurableClassData
+from dagster._serdes import ConfigurableClass, ConfigurableClassData, serialize_value
 
 from cm_assets.orchestration.workers import WORKER_TAG, Worker, started
 
 PACKAGE = Path(__file__).parents[1]
 
+WORK = "cm_assets.orchestration.run_worker"
+"""What a worker calls `execute` of."""
+
 PRELOAD = (
-    "dagster._cli.api",
     "dagster._core.executor.multiprocess",
     "cm_assets.storage.tables",
     "cm_assets.definitions",
@@ -72,7 +74,7 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
             instance_ref=self._instance.get_ref(),
             set_exit_code_on_failure=None,
         )
-        worker = _nursery.launch(args.get_command_args()[1:], self._preload, self._instance.root_directory)
+        worker = _nursery.launch(serialize_value(args), self._preload, self._instance.root_directory)
         self._instance.add_run_tags(run.run_id, {WORKER_TAG: worker})
 
     def prepare(self) -> None:
@@ -111,20 +113,25 @@ class WarmRunLauncher(RunLauncher[dg.DagsterInstance], ConfigurableClass):
 
 
 class Nursery:
-    """Keeps the warm parent of this process's launches, always of the code and configuration that are on the disk."""
+    """Keeps the warm parent of this process's launches, always of the code and configuration that are on the disk.
 
-    def __init__(self) -> None:
+    Args:
+        work: as of `WarmParent`.
+    """
+
+    def __init__(self, work: str = WORK) -> None:
+        self._work = work
         self._lock = threading.Lock()
         self._parent: WarmParent | None = None
 
-    def launch(self, command: Sequence[str], preload: tuple[str, ...], home: str) -> str:
-        """Fork a worker that runs a `dagster` command line; who it is.
+    def launch(self, args: str, preload: tuple[str, ...], home: str) -> str:
+        """Fork a run's worker; who it is.
 
         Raises:
             RuntimeError: it could not.
         """
         with self._lock:
-            return self._current(preload, home).launch(command)
+            return self._current(preload, home).launch(args)
 
     def prepare(self, preload: tuple[str, ...], home: str) -> None:
         """Start a warm parent before the first launch needs it."""
@@ -136,7 +143,7 @@ class Nursery:
         if self._parent is None or self._parent.generation != now or not self._parent.alive:
             if self._parent is not None:
                 self._parent.retire()
-            self._parent = WarmParent(preload, now)
+            self._parent = WarmParent(preload, now, self._work)
         return self._parent
 
 
@@ -146,12 +153,13 @@ class WarmParent:
     Args:
         modules: to be imported there.
         generation: which code and configuration it has.
+        work: the module whose `execute` a worker calls with its arguments.
     """
 
-    def __init__(self, modules: tuple[str, ...], generation: str) -> None:
+    def __init__(self, modules: tuple[str, ...], generation: str, work: str = WORK) -> None:
         self.generation = generation
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "cm_assets.orchestration.warm", *modules],
+            [sys.executable, "-m", "cm_assets.orchestration.warm", work, *modules],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -164,8 +172,11 @@ class WarmParent:
         """Whether it can be asked."""
         return self._process.poll() is None
 
-    def launch(self, command: Sequence[str]) -> str:
-        """Fork a worker that runs a `dagster` command line; who it is.
+    def launch(self, args: str) -> str:
+        """Fork a run's worker; who it is.
+
+        Args:
+            args: Dagster's `ExecuteRunArgs`, serialized.
 
         Raises:
             RuntimeError: it could not.
@@ -175,7 +186,7 @@ class WarmParent:
             self._ready = True
         assert self._process.stdin is not None
         try:
-            print(json.dumps({"command": list(command)}), file=self._process.stdin, flush=True)
+            print(json.dumps({"run": args}), file=self._process.stdin, flush=True)
         except BrokenPipeError:
             raise RuntimeError("the warm parent of the run workers has died; the next launch starts another") from None
         answer = self._answer()

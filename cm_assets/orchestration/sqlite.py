@@ -32,6 +32,12 @@ INDEX = "index"
 EVENTS, RUNS, SCHEDULES = "history/runs", "history", "schedules"
 """Folders of the stock storage's files."""
 
+_DONE = """
+select 'table ' || name from sqlite_master where type = 'table'
+union all select 'column ' || name from pragma_table_info('asset_keys')
+union all select 'migration ' || name from secondary_indexes where migration_completed is not null
+"""
+
 FILES = (f"{EVENTS}/{INDEX}.db", f"{RUNS}/runs.db", f"{SCHEDULES}/schedules.db")
 
 _OPTIONS: dict[str, Any] = {"poolclass": NullPool, "connect_args": {"timeout": SQLITE_BUSY_TIMEOUT_SECONDS}}
@@ -61,6 +67,9 @@ _current: set[str] = set()
 
 _stamped: set[str] = set()
 """Files that had their tables when this process, or the one that it is forked from, looked."""
+
+_done: dict[str, frozenset[str]] = {}
+"""What such an index had of what Dagster's versions have added to it, none of which is ever taken away."""
 
 
 @sa.event.listens_for(_engine, "do_connect")
@@ -112,6 +121,7 @@ def _is_stamped(path: str) -> bool:
     """Whether a file has its tables."""
     if not Path(path).exists():
         _stamped.discard(path)
+        _done.pop(path, None)
     elif path not in _stamped:
         with _connection(path) as connection:
             if sa.inspect(connection).has_table("alembic_version") and connection.scalar(
@@ -119,6 +129,18 @@ def _is_stamped(path: str) -> bool:
             ):
                 _stamped.add(path)
     return path in _stamped
+
+
+def _has(path: str, what: str) -> bool:
+    """Whether an index has `table T`, `column C` of the assets, or `migration M` of what was in it before.
+
+    The stock storage asks such things before each of its statements, some of them several times in every step.
+    """
+    if what not in _done.get(path, ()):
+        # Asked for while a transaction is open, too, so not by way of the storage's lock.
+        with _connection(path) as connection:
+            _done[path] = frozenset(connection.scalars(sa.text(_DONE)))
+    return what in _done[path]
 
 
 def _copied(path: str, statements: Iterable[str]) -> bool:
@@ -139,19 +161,16 @@ def _copied(path: str, statements: Iterable[str]) -> bool:
 class EventLog(Pools, SqliteEventLogStorage):
     """The event log: a file for each run, and the index of all that is about assets."""
 
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None = None) -> None:
-        super().__init__(base_dir, inst_data)
-        self._tables: set[str] = set()
-
     def has_table(self, table_name: str) -> bool:
-        """Whether the index has a table. One that it has it keeps."""
-        if table_name not in self._tables:
-            # Asked for while a transaction is open, too, so not by way of its lock.
-            with _connection(self.path_for_shard(INDEX)) as connection:
-                if not sa.inspect(connection).has_table(table_name):
-                    return False
-            self._tables.add(table_name)
-        return True
+        """Whether the index has a table."""
+        return _has(self.path_for_shard(INDEX), f"table {table_name}")
+
+    def has_secondary_index(self, name: str) -> bool:
+        """Whether one of Dagster's migrations of data was done."""
+        return _has(self.path_for_shard(INDEX), f"migration {name}")
+
+    def _has_asset_key_col_on_connection(self, _connection: sa.Connection, column_name: str) -> bool:
+        return _has(self.path_for_shard(INDEX), f"column {column_name}")
 
     def _tables_of_a_run(self) -> Sequence[str]:
         """The statements of what the stock storage makes in a run's file by way of its migrations."""

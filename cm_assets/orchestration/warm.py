@@ -1,7 +1,7 @@
 """The warm parent of run workers: a process with one thread that has imported everything and forks on request.
 
-It reads one JSON object a line on stdin, `{"command": [...]}`, the arguments of a `dagster` command line, and answers
-with one on stdout, `{"worker": "..."}`. It ends when stdin does. Its workers do not: each lives under a guard of its
+It reads one JSON object a line on stdin, `{"run": "..."}`, Dagster's arguments of a run's worker, and answers with one
+on stdout, `{"worker": "..."}`. It ends when stdin does. Its workers do not: each lives under a guard of its
 own, so that whatever happens to parent, daemon or code server, a run goes on, and when a worker ends, however it does,
 its guard ends all that it started and says so to Dagster.
 """
@@ -14,9 +14,8 @@ import threading
 import time
 from collections.abc import Callable
 from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 import dagster as dg
 from dagster._grpc.types import ExecuteRunArgs
@@ -26,23 +25,26 @@ from cm_assets.orchestration.processes import adopt_orphans, end_descendants, re
 from cm_assets.orchestration.program import log_as_configured
 from cm_assets.orchestration.sqlite import files_of_run, keep_connections, kept_open
 from cm_assets.orchestration.workers import Worker, returned
+from cm_assets.partitions import PARTITIONS
 from cm_assets.settings import Settings
+
+Execute = Callable[[ExecuteRunArgs], None]
 
 GRACE = 3.0
 """Seconds that a worker has between being asked to end and being made to."""
 
 
 def main() -> None:
-    """Serve until stdin ends. Arguments: the modules to import first."""
+    """Serve until stdin ends. Arguments: the module whose `execute` a worker calls, and those to import first."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal's Ctrl-C is for the processes above
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # whatever is printed goes to the log
     log_as_configured(Settings().log_format)
-    program = entry_points(group="console_scripts")["dagster"].load()
-    _prepare(sys.argv[1:])
+    execute: Execute = import_module(sys.argv[1]).execute
+    _prepare(sys.argv[2:])
     print(json.dumps({"ready": os.getpid()}), file=answers)
     for line in sys.stdin:
-        print(json.dumps(_launched(json.loads(line)["command"], program, answers)), file=answers)
+        print(json.dumps(_launched(json.loads(line)["run"], execute, answers)), file=answers)
 
 
 def _prepare(modules: list[str]) -> None:
@@ -54,14 +56,16 @@ def _prepare(modules: list[str]) -> None:
     for name in modules:
         getattr(import_module(name), "warm", lambda: None)()
     with dg.DagsterInstance.get() as instance:
-        instance.get_runs(limit=1)
+        instance.get_run_records(limit=1)
         instance.all_asset_keys()
+        instance.has_dynamic_partition(PARTITIONS, "")  # has all asked for that is remembered of an index
+        _ = instance.compute_log_manager, instance.run_coordinator  # their modules are imported when they are asked for
     threads = threading.enumerate()
     if len(threads) > 1:
         raise RuntimeError(f"the parent of run workers must have one thread, and has {[one.name for one in threads]}")
 
 
-def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) -> dict[str, str]:
+def _launched(said: str, execute: Execute, answers: IO[str]) -> dict[str, str]:
     """Start a guarded worker; who it is."""
     reads, writes = os.pipe()
     middle = os.fork()
@@ -70,7 +74,7 @@ def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) 
         if os.fork() == 0:
             os.close(reads)
             answers.close()
-            os._exit(returned(lambda: _guard(command, program, writes)))
+            os._exit(returned(lambda: _guard(said, execute, writes)))
         os._exit(0)
     os.close(writes)
     os.waitpid(middle, 0)
@@ -79,10 +83,11 @@ def _launched(command: list[str], program: Callable[[], Any], answers: IO[str]) 
     return {"worker": said} if said else {"error": "the worker died before it said who it is"}
 
 
-def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
+def _guard(said: str, execute: Execute, writes: int) -> None:
     """Watch a worker until it ends, then end what it left behind and make sure that its run has an end."""
     os.setsid()
     adopt_orphans()
+    args = deserialize_value(said, ExecuteRunArgs)
     asked: list[float] = []
     signal.signal(signal.SIGTERM, lambda *_: asked.append(time.monotonic()))
     worker = os.fork()
@@ -93,12 +98,11 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
         os.write(writes, str(Worker.current()).encode())
         os.close(writes)
         keep_connections()
-        sys.argv = ["dagster", *command]
-        os._exit(returned(program))
+        os._exit(returned(lambda: execute(args)))
     os.close(writes)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     code, told = None, False
-    with kept_open(_files(command)):
+    with kept_open(_files(args)):
         while code is None:
             if asked and not told:
                 os.kill(worker, signal.SIGINT)
@@ -109,21 +113,16 @@ def _guard(command: list[str], program: Callable[[], Any], writes: int) -> None:
             time.sleep(0 if code is not None else 0.05)
     end_descendants()
     if code != 0:
-        _report(command, code)
+        _report(args, code)
 
 
-def _files(command: list[str]) -> list[Path]:
-    """What the worker and its steps will write to. Whatever is wrong here, the guard has its duty."""
-    try:
-        args = deserialize_value(command[-1], ExecuteRunArgs)
-        return files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else []
-    except Exception:  # noqa: BLE001
-        return []
+def _files(args: ExecuteRunArgs) -> list[Path]:
+    """What the worker and its steps will write to."""
+    return files_of_run(args.instance_ref, args.run_id) if args.instance_ref is not None else []
 
 
-def _report(command: list[str], code: int) -> None:
+def _report(args: ExecuteRunArgs, code: int) -> None:
     """Give the run an end if its worker could not. Who retries it decides by the run's own record."""
-    args = deserialize_value(command[-1], ExecuteRunArgs)
     if args.instance_ref is None:
         return
     with dg.DagsterInstance.from_ref(args.instance_ref) as instance:

@@ -38,6 +38,11 @@ RENDER = Render(
 MADE = ["stage_completed"] * 5
 
 
+@dg.job
+def nothing() -> None:
+    """A job whose runs are never executed."""
+
+
 @dataclass
 class Place:
     """A home's records, in which videos are made of nothing."""
@@ -172,6 +177,39 @@ def test_reindexing_tells_nobody_what_is_history(place: Place) -> None:
     place.projection().advance({})
     assert types(place.database) == ["queued", "started", "approved"]
     assert place.database.noted(["v"])["v"]["rendered"] > 0
+
+
+def test_a_run_in_flight_is_followed_by_its_events_and_read_anew_when_it_is_over(place: Place) -> None:
+    place.ask(review="required")
+    projection = place.projection()
+
+    def made() -> dict[str, int]:
+        found: dict[str, int] = place.database.noted(["v"])["v"]["made"]
+        return found
+
+    def say(stage: str, **metadata: str) -> None:
+        place.instance.report_runless_asset_event(dg.AssetMaterialization(stage, partition="v", metadata=metadata))
+
+    say("brief")
+    first, second = (place.instance.create_run_for_job(nothing, tags={"dagster/partition": "v"}) for _ in range(2))
+    projection.advance({"v": first})
+    assert list(made()) == ["brief"]
+    for title in ("Tides", "Moons"):
+        say("script", title=title)
+        projection.advance({"v": first})
+        assert list(made()) == ["brief", "script"]
+        assert made() == {stage: one.storage_id for stage, one in WorkLog(place.instance).all_made("v").items()}
+        assert place.database.noted(["v"])["v"]["title"] == title
+    # No event is read that says so, and the next run begins with what is there.
+    place.instance.wipe_assets([dg.AssetKey("script")])
+    projection.advance({"v": second})
+    assert list(made()) == ["brief"]
+    say("script")
+    projection.advance({"v": second})
+    place.instance.wipe_assets([dg.AssetKey("script")])
+    projection.advance({})
+    assert list(made()) == ["brief"]
+    assert list(projection.made("v")) == ["brief"]
 
 
 def test_a_video_that_nobody_asked_for_here_is_told_to_nobody(place: Place) -> None:

@@ -6,39 +6,46 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import pytest
+from dagster._grpc.types import ExecuteRunArgs
+from dagster._serdes import serialize_value
 
 from cm_assets.orchestration import launcher as launching
 from cm_assets.orchestration.launcher import Nursery, WarmParent
 from cm_assets.orchestration.workers import Worker, started
 from cm_assets_tests.conftest import called, until
 
-COMMAND = """
+WORK = """
 import os, signal, subprocess, sys, time
-# What `dagster` would be: a worker that does as its arguments say.
-how = sys.argv[1]
-if how == "print":
-    print("printed by", os.getpid(), flush=True)
-if how == "leave":
-    subprocess.Popen(["sleep", "600"], start_new_session=True)
-    sys.exit(0)
-if how == "wait":
-    subprocess.Popen(["sleep", "600"], start_new_session=True)
-    time.sleep(600)
-if how == "deaf":
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    time.sleep(600)
+
+def execute(args):
+    how = args.run_id
+    if how == "print":
+        print("printed by", os.getpid(), flush=True)
+    if how == "leave":
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        sys.exit(0)
+    if how == "wait":
+        subprocess.Popen(["sleep", "600"], start_new_session=True)
+        time.sleep(600)
+    if how == "deaf":
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        time.sleep(600)
 """
+
+
+@dg.job
+def nothing() -> None:
+    """A job that is never executed."""
 
 
 @pytest.fixture
 def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package whose console script `dagster` is found before Dagster's own."""
-    (tmp_path / "site" / "fake-0.dist-info").mkdir(parents=True)
-    (tmp_path / "site" / "fake.py").write_text(f"def main():\n    exec({COMMAND!r})\n")
-    (tmp_path / "site" / "fake-0.dist-info" / "METADATA").write_text("Name: fake\nVersion: 0\n")
-    (tmp_path / "site" / "fake-0.dist-info" / "entry_points.txt").write_text("[console_scripts]\ndagster=fake:main\n")
+    """A module whose workers do as the id of their run says."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "fake.py").write_text(WORK)
     (tmp_path / "home").mkdir()
     monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "home"))
@@ -47,14 +54,19 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def parent(program: Path) -> Iterator[WarmParent]:
-    one = WarmParent((), "a generation")
+    one = WarmParent((), "a generation", "fake")
     yield one
     one.retire()
     assert until(lambda: not one.alive, 10)
 
 
+def run(how: str) -> str:
+    origin = dg.reconstructable(nothing).get_python_origin()
+    return serialize_value(ExecuteRunArgs(origin, run_id=how, instance_ref=None, set_exit_code_on_failure=None))
+
+
 def worker(parent: WarmParent, how: str) -> Worker:
-    said = Worker.parse(parent.launch([how]))
+    said = Worker.parse(parent.launch(run(how)))
     assert said is not None
     return said
 
@@ -101,20 +113,20 @@ def test_workers_outlive_their_parent(parent: WarmParent) -> None:
 
 
 def test_a_parent_that_died_is_replaced_and_its_death_is_said(program: Path) -> None:
-    nursery = Nursery()
-    first = nursery.launch(["print"], (), str(program / "home"))
+    nursery = Nursery("fake")
+    first = nursery.launch(run("print"), (), str(program / "home"))
     assert nursery._parent is not None
     nursery._parent._process.kill()
     assert until(lambda: nursery._parent is not None and not nursery._parent.alive, 5)
-    second = nursery.launch(["print"], (), str(program / "home"))
+    second = nursery.launch(run("print"), (), str(program / "home"))
     assert first != second
     nursery._parent.retire()
 
 
 def test_a_module_that_cannot_be_imported_is_said(program: Path) -> None:
-    one = WarmParent(("no_such_module",), "a generation")
+    one = WarmParent(("no_such_module",), "a generation", "fake")
     with pytest.raises(RuntimeError, match="has died"):
-        one.launch(["print"])
+        one.launch(run("print"))
     one.retire()
 
 
@@ -122,9 +134,9 @@ def test_a_module_that_starts_a_thread_is_refused(program: Path) -> None:
     (program / "site" / "threaded.py").write_text(
         "import threading, time\nthreading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
     )
-    one = WarmParent(("threaded",), "a generation")
+    one = WarmParent(("threaded",), "a generation", "fake")
     with pytest.raises(RuntimeError, match="has died"):
-        one.launch(["print"])
+        one.launch(run("print"))
     one.retire()
 
 
@@ -133,16 +145,16 @@ def test_changed_code_and_configuration_make_another_parent(program: Path, monke
     package.mkdir()
     (package / "assets.py").write_text("one = 1\n")
     monkeypatch.setattr(launching, "PACKAGE", package)
-    nursery, home = Nursery(), program / "home"
-    nursery.launch(["print"], (), str(home))
+    nursery, home = Nursery("fake"), program / "home"
+    nursery.launch(run("print"), (), str(home))
     parents = [nursery._parent]
-    nursery.launch(["print"], (), str(home))
+    nursery.launch(run("print"), (), str(home))
     assert nursery._parent is parents[0]
     (package / "assets.py").write_text("one = 22\n")
-    nursery.launch(["print"], (), str(home))
+    nursery.launch(run("print"), (), str(home))
     parents.append(nursery._parent)
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    nursery.launch(["print"], (), str(home))
+    nursery.launch(run("print"), (), str(home))
     parents.append(nursery._parent)
     assert len(set(map(id, parents))) == 3
     assert until(lambda: [one.alive for one in parents if one is not None] == [False, False, True], 10)
