@@ -165,6 +165,8 @@ def test_a_rehearsal_leaves_what_it_compiled_and_nothing_else(
         assert not [name for name in sa.inspect(connection).get_schema_names() if name.startswith(SCRATCH)]
         assert not sa.inspect(connection).has_table("requests")
     with instance_in(tmp_path) as instance:
+        assert not instance.get_runs()
+        assert not instance.all_asset_keys()
         instance.add_dynamic_partitions("videos", ["robot"])
         instance.report_runless_asset_event(dg.AssetMaterialization("script", partition="robot"))
         assert instance.get_dynamic_partitions("videos") == ["robot"]

@@ -12,7 +12,8 @@ import pytest
 
 from cm_assets.definitions import build_defs
 from cm_assets.orchestration import rehearsal, sqlite
-from cm_assets.orchestration.rehearsal import rehearse
+from cm_assets.orchestration.rehearsal import rehearse, rehearse_statements
+from cm_assets.storage.database import Database, Step
 
 
 def test_it_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
@@ -34,6 +35,21 @@ def test_what_it_compiled_is_there_for_others(tmp_path: Path) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization("script", partition="robot"))
     assert compiled > 10
     assert len(sqlite._engine._compiled_cache or ()) <= compiled + 2
+
+
+def test_what_a_step_asks_a_database_is_compiled_and_nothing_is_left_in_it(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'cm.sqlite'}")
+    rehearse_statements(database)
+    assert not [file.path for file in psutil.Process().open_files() if file.path.startswith(str(tmp_path))]
+    assert not database.attempts()
+    assert not database.progress([rehearsal.VIDEO])
+    compiled = len(database._engine._compiled_cache or ())
+    database.get("robot")
+    database.report_progress("robot", "brief", Step(0.5))
+    database.end_attempt("robot", "brief", Step(1.0), "done", 2.0)
+    assert len(database._engine._compiled_cache or ()) == compiled
+    assert database.attempts() == {("brief", "done"): (1, 2.0)}
+    database.dispose()
 
 
 def test_runs_go_on_without_it(caplog: pytest.LogCaptureFixture) -> None:

@@ -147,6 +147,26 @@ def test_a_kept_connection_whose_transaction_failed_is_not_used_again(tmp_path: 
         assert len(seen(instance)) == 2
 
 
+def test_what_dagster_has_added_to_an_index_is_asked_once(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        said.append(statement.lower())
+
+    with instance_in(tmp_path) as instance:
+        make(instance)
+        sqlite_module._done.clear()
+        sa.event.listen(sqlite_module._engine, "before_cursor_execute", hear)
+        try:
+            for _ in range(2):
+                make(instance)
+                instance.get_asset_records([KEY])
+        finally:
+            sa.event.remove(sqlite_module._engine, "before_cursor_execute", hear)
+    about = [one for one in said if "secondary_indexes" in one or ("info(" in one and "asset_keys" in one)]
+    assert len(about) == 1
+
+
 def tables(path: Path) -> tuple[object, ...]:
     with closing(sqlite3.connect(path)) as connection:
         (mode,) = connection.execute("pragma journal_mode").fetchone()
