@@ -116,11 +116,10 @@ def warm() -> None:
     store, database = resources["store"], resources["database"]
     assert isinstance(store, ArtifactStore)
     assert isinstance(database, Database)
-    # What is wrong with one of them, a stage says.
+    # What is wrong with the store, a stage says.
     with suppress(Failure):
         store.warm()
-    with suppress(Failure):
-        rehearse_statements(database)
+    rehearse_statements(database)
 
 
 @cache

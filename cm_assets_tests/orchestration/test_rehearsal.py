@@ -52,6 +52,12 @@ def test_what_a_step_asks_a_database_is_compiled_and_nothing_is_left_in_it(tmp_p
     database.dispose()
 
 
+def test_a_database_that_cannot_be_asked_stops_nobody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "cm.sqlite").write_bytes(b"no database" * 1000)
+    rehearse_statements(Database(f"sqlite:///{tmp_path / 'cm.sqlite'}"))
+    assert "is not rehearsed (DatabaseError)" in caplog.text
+
+
 def test_runs_go_on_without_it(caplog: pytest.LogCaptureFixture) -> None:
     def broken(*_: object, **__: object) -> dg.Definitions:
         raise RuntimeError("no space left")
