@@ -17,12 +17,16 @@ import httpx
 import psutil
 import pytest
 import yaml
+from hypothesis import settings as of_hypothesis
 
 from cm_assets.media.ffmpeg import find
 from cm_assets.orchestration.home import MARKER
 
 if TYPE_CHECKING:
     from cm_assets_tests.s3 import S3
+
+of_hypothesis.register_profile("without a clock", deadline=None)
+of_hypothesis.load_profile("without a clock")
 
 Mp4 = Callable[..., bytes]
 

@@ -9,7 +9,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cache
@@ -208,9 +208,10 @@ def kill(process: Any) -> None:
 
     Of two threads that join a fork server's process, only one is told how it ended.
     """
-    gone = process.sentinel
-    process.kill()
-    wait([gone])
+    with suppress(ValueError):  # it has ended by itself, and is closed
+        gone = process.sentinel
+        process.kill()
+        wait([gone])
 
 
 def begin(

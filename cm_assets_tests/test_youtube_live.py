@@ -67,7 +67,7 @@ def active_runs(home: Home) -> int:
 
 def test_what_must_wait_goes_out_by_itself_in_order_and_holds_nothing(channel: Home, server: YouTubeServer) -> None:
     home = channel
-    at = datetime.now(UTC) + timedelta(seconds=60)
+    at = datetime.now(UTC) + timedelta(seconds=100)
 
     def submit(video: str, **changes: Any) -> None:
         document = {"id": video, "platforms": ["youtube"], "review": "auto", "post": {"title": video}} | changes
@@ -79,7 +79,7 @@ def test_what_must_wait_goes_out_by_itself_in_order_and_holds_nothing(channel: H
     for video, priority in (("third", 9), ("first", 1), ("second", 5)):
         submit(video, priority=priority, publish_at=at.isoformat())
     line = ("first", "second", "third")
-    assert until(lambda: all("YouTube" in home.told(video)["waiting_for"] for video in line), 120, 0.5), home.log()
+    assert until(lambda: all("YouTube" in home.told(video)["waiting_for"] for video in line), 240, 0.5), home.log()
     assert {home.told(video)["state"] for video in line} == {"scheduled"}
     assert until(lambda: active_runs(home) == 0, 20, 0.5)
     submit("fourth", platforms=["outbox"])

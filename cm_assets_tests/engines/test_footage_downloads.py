@@ -30,7 +30,7 @@ def server() -> Iterator[MediaServer]:
 
 
 def downloads(folder: Path, limit: int = 10**9, **changes: Any) -> Downloads:
-    return Downloads(folder / "cache", limit, **{"allow_private": True, "pause": 0.01, "silence": 2.0, **changes})
+    return Downloads(folder / "cache", limit, **{"allow_private": True, "pause": 0.01, "silence": 30.0, **changes})
 
 
 def took(folder: Path, url: str, **changes: Any) -> bytes:

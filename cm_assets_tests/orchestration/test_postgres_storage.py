@@ -125,7 +125,7 @@ def test_a_connection_that_the_server_ended_is_opened_anew(url: str, tmp_path: P
             ended = connection.scalar(
                 sa.text(
                     "select count(pg_terminate_backend(pid)) from pg_stat_activity "
-                    "where datname = current_database() and pid <> pg_backend_pid()"
+                    "where datname = current_database() and pid <> pg_backend_pid() and backend_type = 'client backend'"
                 )
             )
         other.dispose()

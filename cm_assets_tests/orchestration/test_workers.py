@@ -3,10 +3,10 @@
 import dataclasses
 import os
 import subprocess
-import time
 
 from cm_assets.orchestration.workers import Worker, started
 from cm_assets.storage.hosts import here
+from cm_assets_tests.conftest import until
 
 
 def test_a_worker_is_found_again_by_its_tag() -> None:
@@ -28,8 +28,7 @@ def test_the_dead_and_zombies_do_not_live() -> None:
         worker = Worker(here(), os.getpid(), process.pid, begun)
         lived = [worker.alive]
         process.kill()
-        time.sleep(0.2)
-        lived.append(worker.alive)  # a zombie: nobody has waited for it
+        lived.append(not until(lambda: not worker.alive, 10))  # a zombie: nobody has waited for it
         process.wait()
         lived.append(worker.alive)
     assert lived == [True, False, False]
