@@ -92,6 +92,7 @@ def _rehearse(build_defs: Callable[..., dg.Definitions]) -> None:
         defs = build_defs(settings, overrides=resources)
         job = defs.resolve_implicit_global_asset_job_def()
         overrides = {"storage": storage, "telemetry": {"enabled": False}}
+        (Path(name) / "dagster.yaml").touch()  # else Dagster warns that there is none
         with dg.DagsterInstance.local_temp(name, overrides=overrides) as instance:
             set_pool_limits(instance, settings)
             instance.add_dynamic_partitions(PARTITIONS, [VIDEO])
