@@ -20,7 +20,7 @@ up: $(VENV)/.base ## Dagster's UI, daemon and code server
 	$(BIN)/cm up
 
 test: $(VENV)/.dev ## The tests
-	$(BIN)/pytest -n 2 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser and not n8n and not s3 and not docker and not celery"
+	$(BIN)/pytest -n 3 --dist loadfile -m "not slow and not live and not faults and not postgres and not exactly_once and not browser and not n8n and not s3 and not docker and not celery"
 
 test-postgres: $(VENV)/.dev ## Tests on a Postgres server, whose programs must be there (apt-get install postgresql)
 	$(BIN)/pytest -m postgres --timeout 400
