@@ -141,7 +141,7 @@ def test_any_text_keeps_its_words_and_is_said_in_plain_letters(text: str) -> Non
 def test_a_ten_kilobyte_word_costs_nothing(hostile: str) -> None:
     started = time.process_time()
     (reading,) = read(hostile)
-    assert time.process_time() - started < 1
+    assert time.process_time() - started < 0.2
     assert len(reading.spoken) <= MOST_ITEMS
 
 

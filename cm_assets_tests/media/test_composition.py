@@ -299,7 +299,9 @@ def test_a_cached_shot_that_was_damaged_is_made_anew(
     assert run(any_ffmpeg, shots, track, tmp_path / "two", cache).read_bytes() == whole
 
 
-def test_an_exception_out_of_a_signal_ends_all(any_ffmpeg: Ffmpeg, clip: Clip, sound: Sound, tmp_path: Path) -> None:
+def test_an_exception_out_of_a_signal_ends_all_within_five_seconds(
+    any_ffmpeg: Ffmpeg, clip: Clip, sound: Sound, tmp_path: Path
+) -> None:
     class Up(BaseException):
         pass
 
@@ -317,7 +319,7 @@ def test_an_exception_out_of_a_signal_ends_all(any_ffmpeg: Ffmpeg, clip: Clip, s
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
-    assert time.monotonic() - started < 20  # of a video that takes minutes
+    assert time.monotonic() - started < 6
     assert not called("ffmpeg", psutil.Process().children(recursive=True))
     assert not (tmp_path / "v" / "video.mp4").exists()
     assert not list((tmp_path / "v" / "cache").glob("*.mp4"))

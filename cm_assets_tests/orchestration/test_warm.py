@@ -95,8 +95,10 @@ def test_a_killed_worker_takes_all_that_it_started_with_it(parent: WarmParent) -
 def test_a_guard_that_is_asked_ends_its_worker(parent: WarmParent, how: str) -> None:
     one = worker(parent, how)
     time.sleep(0.5)
+    start = time.monotonic()
     os.kill(one.guard, signal.SIGTERM)
     assert until(lambda: not one.alive and started(one.guard) is None, 10)
+    assert time.monotonic() - start < 5
     assert not sleepers()
 
 
