@@ -126,7 +126,8 @@ class Projection:
 
     def made(self, video: VideoId) -> dict[str, Made]:
         """The newest materialization of every stage that has one, no older than the last look."""
-        return self._read_whole.get(video) or self._worklog.all_made(video)
+        made = self._read_whole.get(video)
+        return self._worklog.all_made(video) if made is None else made
 
     def _followed(self, video: VideoId) -> dict[str, Made]:
         """The same, kept up by the events while a run is in flight: to ask for all of it takes twenty statements."""

@@ -106,13 +106,12 @@ def _rehearse(build_defs: Callable[..., dg.Definitions]) -> None:
             )
             database.dispose()
             if not broker.address():
-                _work(instance, defs)
+                _work(instance, defs, job)
 
 
-def _work(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
-    """Be the worker of a run."""
+def _work(instance: dg.DagsterInstance, defs: dg.Definitions, job: dg.JobDefinition) -> None:
+    """Be the worker of a run of this job, which is one of these definitions."""
     _rehearsed.append(defs)
-    job = defs.resolve_implicit_global_asset_job_def()
     found = ReconstructableRepository.for_module(__name__, _defs.__name__, str(Path.cwd())).get_reconstructable_job(
         job.name
     )
@@ -125,8 +124,10 @@ def _work(instance: dg.DagsterInstance, defs: dg.Definitions) -> None:
         job_code_origin=origin,
     )
     args = ExecuteRunArgs(origin, run.run_id, instance.get_ref(), set_exit_code_on_failure=None)
-    execute(deserialize_value(serialize_value(args), ExecuteRunArgs))
-    _rehearsed.clear()
+    try:
+        execute(deserialize_value(serialize_value(args), ExecuteRunArgs))
+    finally:
+        _rehearsed.clear()
     ended = instance.get_run_by_id(run.run_id)
     if ended is None or not ended.is_success:
         raise RuntimeError("the run of the rehearsal failed")
